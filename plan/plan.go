@@ -4,8 +4,11 @@
 package plan
 
 import (
+	"net"
 	"net/netip"
-	"strings"
+	"strconv"
+
+	"github.com/dnsloop/dnsloop/resolvconf"
 )
 
 // Transport is how a DNS message travels to an upstream.
@@ -42,12 +45,19 @@ type Upstream struct {
 	// URL is the whole URL of an HTTPS upstream.
 	URL    string
 	Source Source
+	// Allowed is why the user means this upstream to be what it is, local
+	// perhaps: what is only a risk is then no more than a note. Empty: not allowed.
+	Allowed string
 }
 
-// String is the upstream as reports name it: its URL, or address and port.
+// String is the upstream as reports name it: its URL, or address and port, the
+// name in the address's place where only that is known.
 func (u Upstream) String() string {
-	if u.URL != "" {
+	switch {
+	case u.URL != "":
 		return u.URL
+	case !u.Addr.Addr().IsValid():
+		return net.JoinHostPort(u.Name, strconv.Itoa(int(u.Addr.Port())))
 	}
 	return u.Addr.String()
 }
@@ -65,6 +75,13 @@ type Server struct {
 	Upstreams []Upstream
 }
 
+// Options are what the user said of the whole run.
+type Options struct {
+	Transports []Transport // over which plain upstreams are asked
+	NoProbe    bool        // judge the configuration alone
+	Pod        bool        // read the files as a pod would: loopback is the pod itself
+}
+
 // Check is one upstream × one zone × one transport.
 type Check struct {
 	Upstream  Upstream
@@ -72,7 +89,16 @@ type Check struct {
 	Transport Transport
 	// Listeners are those of the server that forwards to the upstream.
 	Listeners []Listener
+	// Unprobed says why the check is judged without a packet; empty: it is probed.
+	Unprobed string
 }
+
+// Reasons to judge a check without a packet.
+const (
+	ByRequest = "--no-probe"
+	OfThePod  = "loopback is the pod itself, not this host"
+	NoEar     = "the stand-in could listen nowhere, so no return would be heard"
+)
 
 // Plan is all that a run does: where it listens and what it asks.
 type Plan struct {
@@ -81,37 +107,72 @@ type Plan struct {
 }
 
 // New lists the checks of the servers, in the order read: upstream, then zone,
-// then transport. Plain upstreams are asked over each of transports.
-func New(servers []Server, transports []Transport) Plan {
+// then transport.
+func New(servers []Server, o Options) Plan {
 	var p Plan
-	heard := map[Listener]bool{}
+	seen := map[Listener]bool{}
 	for _, s := range servers {
 		for _, l := range s.Listeners {
-			if !heard[l] {
-				heard[l] = true
+			if !seen[l] {
+				seen[l] = true
 				p.Listeners = append(p.Listeners, l)
 			}
 		}
 		for _, u := range s.Upstreams {
-			over := transports
-			if u.Transport != "" {
-				over = []Transport{u.Transport}
-			}
-			for _, z := range s.Zones {
-				for _, t := range over {
-					p.Checks = append(p.Checks, Check{Upstream: u, Zone: z, Transport: t, Listeners: s.Listeners})
-				}
-			}
+			p.Checks = append(p.Checks, checks(s, u, o)...)
 		}
 	}
 	return p
 }
 
-// Zone is the fully qualified, lower-case form of a zone's name.
-func zoneName(s string) string {
-	s = strings.ToLower(s)
-	if !strings.HasSuffix(s, ".") {
-		s += "."
+func checks(s Server, u Upstream, o Options) []Check {
+	over := o.Transports
+	if u.Transport != "" {
+		over = []Transport{u.Transport}
+	}
+	unprobed := ""
+	switch {
+	case o.NoProbe:
+		unprobed = ByRequest
+	case o.Pod && IsLocal(u.Addr.Addr()):
+		unprobed = OfThePod
+	}
+	var cs []Check
+	for _, z := range s.Zones {
+		for _, t := range over {
+			cs = append(cs, Check{Upstream: u, Zone: z, Transport: t, Listeners: s.Listeners, Unprobed: unprobed})
+		}
+	}
+	return cs
+}
+
+// IsLocal reports whether an address means whoever reads it: loopback
+// (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3), or unspecified, which
+// the kernel takes for loopback.
+func IsLocal(a netip.Addr) bool {
+	return a.IsLoopback() || a.IsUnspecified()
+}
+
+// FromResolvConf is the server that forwards to what a resolv.conf lists, each
+// address once. No nameserver at all means the local host (resolv.conf(5)).
+func FromResolvConf(name string, f resolvconf.File, listeners []Listener, zones []string) Server {
+	s := Server{Listeners: listeners, Zones: zones}
+	seen := map[netip.Addr]bool{}
+	for _, ns := range f.Nameservers {
+		if seen[ns.Addr] {
+			continue
+		}
+		seen[ns.Addr] = true
+		s.Upstreams = append(s.Upstreams, Upstream{
+			Addr:   netip.AddrPortFrom(ns.Addr, portDNS),
+			Source: Source{File: name, Line: ns.Line},
+		})
+	}
+	if len(s.Upstreams) == 0 {
+		s.Upstreams = []Upstream{{
+			Addr:   netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), portDNS),
+			Source: Source{File: name},
+		}}
 	}
 	return s
 }

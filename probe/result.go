@@ -74,6 +74,6 @@ type Result struct {
 // names and none that health checks or validation explain.
 type Stray struct {
 	Query string
-	From  netip.AddrPort
+	From  netip.Addr
 	Count int
 }

@@ -1,0 +1,125 @@
+package kube
+
+import (
+	"bytes"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// Kind is what a file given to the program is.
+type Kind string
+
+// The kinds of files. An Unknown one is empty or nothing that is known.
+const (
+	Unknown       Kind = ""
+	ResolvConf    Kind = "resolv.conf"
+	Corefile      Kind = "Corefile"
+	KubeletConfig Kind = "kubelet configuration"
+	KubeletFlags  Kind = "kubelet flags"
+	Manifests     Kind = "Kubernetes manifest"
+)
+
+// detectSize is how much of a file is looked at.
+const detectSize = 1 << 20
+
+// Detect tells a file's kind: by its content where that is unmistakable, else
+// by its name. Name may be "-".
+func Detect(name string, data []byte) Kind {
+	if k := byContent(data); k != Unknown {
+		return k
+	}
+	return byName(name)
+}
+
+// byContent looks for the first line that only one kind of file can hold.
+func byContent(data []byte) Kind {
+	data = bytes.TrimPrefix(data[:min(len(data), detectSize)], []byte("\xef\xbb\xbf"))
+	if bytes.IndexByte(data[:min(len(data), 1<<10)], 0) >= 0 {
+		return Unknown
+	}
+	if jsonStart.Match(data) {
+		return jsonKind(data)
+	}
+	isYAML := false
+	for line := range bytes.Lines(data) {
+		line = bytes.TrimRight(line, "\r\n")
+		switch {
+		case kubeletKind.Match(line):
+			return KubeletConfig
+		case yamlObject.Match(line):
+			isYAML = true
+		}
+	}
+	if isYAML {
+		return Manifests
+	}
+	for line := range bytes.Lines(data) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 || line[0] == '#' || line[0] == ';' {
+			continue
+		}
+		if k := lineKind(line); k != Unknown {
+			return k
+		}
+	}
+	return Unknown
+}
+
+var (
+	// A Corefile may start with a brace too: {$ZONE}:53 {
+	jsonStart = regexp.MustCompile(`^\s*\{\s*["}]`)
+	jsonField = regexp.MustCompile(`"(?:kind|apiVersion)"\s*:`)
+
+	kubeletKind = regexp.MustCompile(`^kind:\s+["']?KubeletConfiguration["']?\s*(?:#.*)?$`)
+	jsonKubelet = regexp.MustCompile(`"kind"\s*:\s*"KubeletConfiguration"`)
+	yamlObject  = regexp.MustCompile(`^(?:kind|apiVersion):(?:\s|$)`)
+
+	resolvLine  = regexp.MustCompile(`^(?:nameserver|search|domain|options|sortlist)(?:[ \t][^{]*)?$`)
+	unitLine    = regexp.MustCompile(`^\[(?:Unit|Service|Install)\]$|^(?:Environment|ExecStart)\s*=`)
+	flagsLine   = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*=.*--[a-z]|^KUBELET_[A-Z0-9_]*=`)
+	commandLine = regexp.MustCompile(`^(?:exec\s+)?\S*kubelet\s.*--|^--(?:resolv[-_]conf|config|cluster[-_]dns)\b`)
+	// A block's opening brace or, for the one block that needs none, a plugin.
+	corefileLine = regexp.MustCompile(`\{\s*(?:#.*)?$|^(?:import|forward|errors|log|cache|whoami)(?:\s|$)`)
+)
+
+func lineKind(line []byte) Kind {
+	switch {
+	case resolvLine.Match(line):
+		return ResolvConf
+	case unitLine.Match(line), flagsLine.Match(line), commandLine.Match(line):
+		return KubeletFlags
+	case corefileLine.Match(line):
+		return Corefile
+	}
+	return Unknown
+}
+
+func jsonKind(data []byte) Kind {
+	switch {
+	case jsonKubelet.Match(data):
+		return KubeletConfig
+	case jsonField.Match(data):
+		return Manifests
+	}
+	return Unknown
+}
+
+func byName(name string) Kind {
+	path := strings.ToLower(filepath.ToSlash(name))
+	base := path[strings.LastIndexByte(path, '/')+1:]
+	switch ext := filepath.Ext(base); {
+	case ext == ".yaml" || ext == ".yml" || ext == ".json":
+		if strings.Contains(path, "kubelet") {
+			return KubeletConfig
+		}
+		return Manifests
+	case strings.Contains(base, "resolv"):
+		return ResolvConf
+	case strings.Contains(base, "corefile"):
+		return Corefile
+	case strings.Contains(base, "kubelet"), strings.Contains(base, "kubeadm-flags"):
+		return KubeletFlags
+	}
+	return Unknown
+}

@@ -1,0 +1,271 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/dnsloop/dnsloop/plan"
+)
+
+// carrier takes probes to one upstream over one transport, and tells the
+// inbox what becomes of them.
+type carrier interface {
+	send(*probe)
+	unverified() string // the certificate error that was passed over
+	close()             // ends every socket and goroutine
+}
+
+// maxSockets is how many UDP sockets a run opens for its upstreams together,
+// and socketsEach how many for one: an upstream behind a balancer sends each
+// source port to the same one of its servers, so probes leave from several.
+const (
+	maxSockets  = 256
+	socketsEach = DefaultProbes
+	connsEach   = 4 // TCP
+	connsTLS    = 2
+)
+
+func newCarrier(ctx context.Context, s *StandIn, l *lane, lanes int) carrier {
+	c := l.checks[0]
+	w := wire{ctx: ctx, names: &s.names, inbox: s.inbox, lane: l}
+	switch c.Transport {
+	case plan.UDP:
+		return &udpCarrier{wire: w, addr: c.Upstream.Addr, max: min(socketsEach, max(1, maxSockets/lanes))}
+	case plan.HTTPS:
+		return newHTTPSCarrier(w, c.Upstream)
+	case plan.TLS:
+		t := &certificates{name: c.Upstream.Name, addr: c.Upstream.Addr.Addr()}
+		return &streamCarrier{wire: w, up: c.Upstream, max: connsTLS, certs: t}
+	}
+	return &streamCarrier{wire: w, up: c.Upstream, max: connsEach}
+}
+
+// wire is what every carrier needs to know.
+type wire struct {
+	ctx   context.Context
+	names *registry
+	inbox *inbox
+	lane  *lane
+}
+
+func (w *wire) answer(p *probe, rcode int) {
+	w.inbox.push(event{kind: evAnswer, probe: p, rcode: rcode, at: time.Now()})
+}
+
+func (w *wire) lost(p *probe, err error) {
+	w.inbox.push(event{kind: evLost, probe: p, err: err, at: time.Now()})
+}
+
+func (w *wire) down(f Failure, err error) {
+	w.inbox.push(event{kind: evDown, lane: w.lane, fail: f, err: err, at: time.Now()})
+}
+
+// fail reports whether an error ends the whole lane, and if so says so.
+func (w *wire) fail(err error) bool {
+	f := failureOf(err)
+	if f == NoFailure {
+		return false
+	}
+	w.down(f, plainError(err))
+	return true
+}
+
+// plainError is an error without the addresses that net puts around it: the
+// reports name the upstream themselves.
+func plainError(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		err = op.Err
+	}
+	var sys interface{ Unwrap() error }
+	if errors.As(err, &sys) {
+		if inner := sys.Unwrap(); inner != nil && failureOf(inner) != NoFailure {
+			return inner
+		}
+	}
+	return err
+}
+
+// errResolve is an upstream known by name alone whose name does not resolve.
+type errResolve struct{ err error }
+
+func (e errResolve) Error() string { return "the name does not resolve: " + e.err.Error() }
+
+// resolve is where an upstream is dialled. A name is looked up with this
+// host's own resolver, as a server that is given a name does.
+func (w *wire) resolve(u plan.Upstream) (netip.AddrPort, error) {
+	if u.Addr.Addr().IsValid() {
+		return u.Addr, nil
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(w.ctx, "ip", u.Name)
+	if err != nil {
+		return netip.AddrPort{}, errResolve{err}
+	}
+	return netip.AddrPortFrom(ips[0].Unmap(), u.Addr.Port()), nil
+}
+
+// certificates verifies what a TLS upstream shows as the server would, but
+// lets the session go on when that fails, and remembers why: a loop may hide
+// behind a bad certificate.
+type certificates struct {
+	name string     // host name; empty: the address is what counts
+	addr netip.Addr // valid unless the upstream is known by name alone
+	mu   sync.Mutex
+	err  error
+}
+
+func (c *certificates) config() *tls.Config {
+	name := c.name
+	if name == "" {
+		name = c.addr.WithZone("").String()
+	}
+	return &tls.Config{
+		ServerName:         name,
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: true, // VerifyConnection verifies, and never refuses
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			o := x509.VerifyOptions{DNSName: name, Intermediates: x509.NewCertPool()}
+			for _, ic := range cs.PeerCertificates[1:] {
+				o.Intermediates.AddCert(ic)
+			}
+			if _, err := cs.PeerCertificates[0].Verify(o); err != nil {
+				c.mu.Lock()
+				c.err = err
+				c.mu.Unlock()
+			}
+			return nil
+		},
+	}
+}
+
+func (c *certificates) unverified() string {
+	if c == nil {
+		return ""
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		return ""
+	}
+	return c.err.Error()
+}
+
+// udpCarrier spreads probes over a pool of connected sockets: the kernel picks
+// each one's port at random, drops what comes from elsewhere, and tells of
+// ICMP errors.
+type udpCarrier struct {
+	wire
+	addr  netip.AddrPort
+	max   int
+	socks []*udpSocket
+	next  int
+	wg    sync.WaitGroup
+}
+
+type udpSocket struct {
+	*net.UDPConn
+	local   netip.AddrPort
+	mu      sync.Mutex
+	pending map[uint16]*probe // by message ID
+}
+
+func (c *udpCarrier) unverified() string { return "" }
+
+func (c *udpCarrier) send(p *probe) {
+	s, err := c.socket()
+	if err != nil {
+		c.fatal(p, err)
+		return
+	}
+	s.mu.Lock()
+	for s.pending[p.id] != nil {
+		p.id++
+	}
+	s.pending[p.id] = p
+	s.mu.Unlock()
+	p.local = s.local
+	c.names.add(p)
+	var buf [headerLen + maxNameLen + 4]byte
+	if _, err := s.Write(appendQuery(buf[:0], p)); err != nil {
+		c.fatal(p, err)
+	}
+}
+
+func (c *udpCarrier) fatal(p *probe, err error) {
+	if !c.fail(err) {
+		c.lost(p, plainError(err))
+	}
+}
+
+// socket is the next of the pool, opened when it is first needed.
+func (c *udpCarrier) socket() (*udpSocket, error) {
+	if len(c.socks) < c.max {
+		conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(c.addr))
+		if err != nil {
+			return nil, err
+		}
+		s := &udpSocket{
+			UDPConn: conn,
+			local:   unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort()),
+			pending: map[uint16]*probe{},
+		}
+		c.socks = append(c.socks, s)
+		c.wg.Add(1)
+		go c.read(s)
+		return s, nil
+	}
+	c.next++
+	return c.socks[c.next%len(c.socks)], nil
+}
+
+func (c *udpCarrier) read(s *udpSocket) {
+	defer c.wg.Done()
+	// Nothing behind the question is read: a longer reply may be cut.
+	buf := make([]byte, headerLen+maxNameLen+4)
+	for {
+		n, err := s.Read(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			if c.fail(err) {
+				return
+			}
+			continue
+		}
+		if n < headerLen {
+			continue
+		}
+		s.mu.Lock()
+		id := uint16(buf[0])<<8 | uint16(buf[1])
+		p := s.pending[id]
+		var r reply
+		if p != nil {
+			if r = checkReply(buf[:n], p); r.ok {
+				delete(s.pending, id)
+			}
+		}
+		s.mu.Unlock()
+		if r.ok {
+			c.answer(p, r.rcode)
+		}
+	}
+}
+
+func (c *udpCarrier) close() {
+	for _, s := range c.socks {
+		s.Close()
+	}
+	c.wg.Wait()
+}
+
+var errClosed = errors.New("the upstream closed the connection without an answer")
+
+func tlsError(err error) error { return fmt.Errorf("no TLS session: %w", err) }

@@ -1,0 +1,264 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+
+	"github.com/dnsloop/dnsloop/plan"
+)
+
+// A test of the ear is sent up to earTries times, each heard within earWait:
+// it travels no further than this host.
+const (
+	earTries = 3
+	earWait  = 150 * time.Millisecond
+)
+
+// Listen opens the stand-in, over UDP and TCP, on each of the addresses, and
+// tests that it hears. Where a wildcard cannot be bound because somebody holds
+// one of its addresses, the others are bound one by one: loopback, own (the
+// addresses of this host) and named (loopback addresses that inputs mention).
+// What could not be bound is told by Ears; Listen itself does not fail.
+//
+// Sockets are bound plainly. SO_REUSEPORT would let the bind succeed beside a
+// live server and share that server's traffic, which hides loops.
+func Listen(ctx context.Context, want []plan.Listener, own, named []netip.Addr) *StandIn {
+	s := &StandIn{
+		inbox:  newInbox(),
+		conns:  map[*net.TCPConn]bool{},
+		strays: map[strayKey]int{},
+	}
+	done := map[netip.AddrPort]bool{}
+	for _, l := range want {
+		if done[l.Addr] {
+			continue
+		}
+		done[l.Addr] = true
+		lacking := s.bind(l.Addr, own, plan.UDP, plan.TCP)
+		if len(lacking) == 0 || !l.Addr.Addr().IsUnspecified() {
+			continue
+		}
+		for _, a := range oneByOne(l.Addr.Addr(), own, named) {
+			if addr := netip.AddrPortFrom(a, l.Addr.Port()); !done[addr] {
+				done[addr] = true
+				s.bind(addr, own, lacking...)
+			}
+		}
+	}
+	s.testEars(ctx, own)
+	return s
+}
+
+// oneByOne lists the addresses that a wildcard stands for.
+func oneByOne(wildcard netip.Addr, own, named []netip.Addr) []netip.Addr {
+	all := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+	if wildcard.Is6() {
+		all = []netip.Addr{netip.IPv6Loopback()}
+	}
+	for _, a := range slices.Concat(own, named) {
+		if a.Is4() == wildcard.Is4() && !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// bind listens on one address over the given transports, TCP first so that UDP
+// takes the same port where the kernel chooses one. It returns the transports
+// that somebody else holds.
+func (s *StandIn) bind(addr netip.AddrPort, own []netip.Addr, over ...plan.Transport) (held []plan.Transport) {
+	var ears []Ear
+	if slices.Contains(over, plan.TCP) {
+		l, err := listenTCP(addr, own)
+		ear := Ear{Addr: addr, Transport: plan.TCP, State: stateOf(err), Err: err}
+		if err == nil {
+			ear.Addr = unmap(l.Addr().(*net.TCPAddr).AddrPort())
+			addr = ear.Addr
+			s.sockets = append(s.sockets, l)
+			s.wg.Add(1)
+			go s.serveTCP(l, addr)
+		}
+		ears = append(ears, ear)
+	}
+	if slices.Contains(over, plan.UDP) {
+		c, err := listenUDP(addr, own)
+		ears = append(ears, Ear{Addr: addr, Transport: plan.UDP, State: stateOf(err), Err: err})
+		if err == nil {
+			s.sockets = append(s.sockets, c)
+			s.wg.Add(1)
+			go s.serveUDP(c)
+		}
+	}
+	slices.Reverse(ears) // UDP is what most people ask about
+	for _, e := range ears {
+		if e.State == Held {
+			held = append(held, e.Transport)
+		}
+	}
+	s.ears = append(s.ears, ears...)
+	return held
+}
+
+// errNoFamily is a wildcard of a family that this host has no address in.
+var errNoFamily = errors.New("this host has no address of that family")
+
+// family is "4" or "6": with it, Go binds IPv6 wildcards to IPv6 alone.
+func family(addr netip.AddrPort, own []netip.Addr) (string, error) {
+	a := addr.Addr()
+	if a.IsUnspecified() && own != nil &&
+		!slices.ContainsFunc(own, func(o netip.Addr) bool { return o.Is4() == a.Is4() }) {
+		return "", errNoFamily
+	}
+	if a.Is4() {
+		return "4", nil
+	}
+	return "6", nil
+}
+
+func listenTCP(addr netip.AddrPort, own []netip.Addr) (*net.TCPListener, error) {
+	f, err := family(addr, own)
+	if err != nil {
+		return nil, err
+	}
+	return net.ListenTCP("tcp"+f, net.TCPAddrFromAddrPort(addr))
+}
+
+// udpEar is a UDP socket of the stand-in.
+type udpEar struct {
+	*net.UDPConn
+	addr netip.AddrPort
+}
+
+func listenUDP(addr netip.AddrPort, own []netip.Addr) (*udpEar, error) {
+	f, err := family(addr, own)
+	if err != nil {
+		return nil, err
+	}
+	c, err := net.ListenUDP("udp"+f, net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, err
+	}
+	if addr.Addr().IsUnspecified() {
+		// Replies must leave from the address that was asked. Where the system
+		// cannot say which that was, replies leave as the kernel likes.
+		if f == "4" {
+			ipv4.NewPacketConn(c).SetControlMessage(ipv4.FlagDst, true)
+		} else {
+			ipv6.NewPacketConn(c).SetControlMessage(ipv6.FlagDst, true)
+		}
+	}
+	return &udpEar{UDPConn: c, addr: addr}, nil
+}
+
+// replyFrom turns the control message that came with a query into the one that
+// lets the reply leave from the address that was asked.
+func (c *udpEar) replyFrom(oob []byte) []byte {
+	if len(oob) == 0 {
+		return nil
+	}
+	if c.addr.Addr().Is4() {
+		var cm ipv4.ControlMessage
+		if cm.Parse(oob) != nil || cm.Dst == nil {
+			return nil
+		}
+		return (&ipv4.ControlMessage{Src: cm.Dst}).Marshal()
+	}
+	var cm ipv6.ControlMessage
+	if cm.Parse(oob) != nil || cm.Dst == nil {
+		return nil
+	}
+	return (&ipv6.ControlMessage{Src: cm.Dst}).Marshal()
+}
+
+func stateOf(err error) State {
+	switch {
+	case err == nil:
+		return Listening
+	case errors.Is(err, syscall.EADDRINUSE):
+		return Held
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return Denied
+	}
+	return Unavailable
+}
+
+// testEars sends one probe straight to each bound address, all at once. What
+// does not hear it is deaf: a firewall, or a socket that shares the port.
+func (s *StandIn) testEars(ctx context.Context, own []netip.Addr) {
+	deaf := make(chan *Ear)
+	tested := 0
+	for i := range s.ears {
+		e := &s.ears[i]
+		if e.State != Listening {
+			continue
+		}
+		tested++
+		go func() {
+			if s.hears(ctx, earAddr(e.Addr, own), e.Transport) {
+				e = nil
+			}
+			deaf <- e
+		}()
+	}
+	for range tested {
+		if e := <-deaf; e != nil {
+			e.State, e.Err = Deaf, errDeaf
+		}
+	}
+}
+
+var errDeaf = errors.New("bound, but a question sent straight to it was not heard: a firewall, or another socket on the same port")
+
+// earAddr is where an ear is tested: a wildcard at loopback, or at an address
+// of this host where loopback is not up.
+func earAddr(addr netip.AddrPort, own []netip.Addr) netip.AddrPort {
+	a := addr.Addr()
+	if !a.IsUnspecified() {
+		return addr
+	}
+	to := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if a.Is6() {
+		to = netip.IPv6Loopback()
+	}
+	if !slices.Contains(own, to) {
+		if i := slices.IndexFunc(own, func(o netip.Addr) bool { return o.Is4() == a.Is4() }); i >= 0 {
+			to = own[i]
+		}
+	}
+	return netip.AddrPortFrom(to, addr.Port())
+}
+
+// hears reports whether a probe sent straight to an address is heard here.
+func (s *StandIn) hears(ctx context.Context, addr netip.AddrPort, over plan.Transport) bool {
+	for range earTries {
+		p := newProbe(nil, rootZone, typeHINFO, digits)
+		p.heard = make(chan struct{})
+		s.names.add(p)
+		c, err := (&net.Dialer{Timeout: earWait}).DialContext(ctx, string(over), addr.String())
+		if err != nil {
+			continue
+		}
+		msg := appendQuery(nil, p)
+		if over == plan.TCP {
+			msg = frame(msg)
+		}
+		c.Write(msg)
+		select {
+		case <-p.heard:
+			c.Close()
+			return true
+		case <-time.After(earWait):
+		case <-ctx.Done():
+		}
+		c.Close()
+	}
+	return false
+}

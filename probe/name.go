@@ -1,0 +1,81 @@
+package probe
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"strconv"
+)
+
+// A label is one random label of a probe's name: 62 bits, the top one set so
+// that its decimal form always has 19 digits. Nobody can guess one, so a name
+// that holds one of this run's labels is one of this run's probes.
+type label uint64
+
+const (
+	labelTop   = 1 << 61
+	labelMask  = labelTop - 1
+	labelWidth = 14 // letters: 26^14 > 2^62
+)
+
+// shape is how a label is written. A validating resolver that holds one signed
+// denial for all-digit names (RFC 8198: the root's NSEC record before aaa.)
+// answers those itself, so probes come in both shapes.
+type shape uint8
+
+const (
+	digits shape = iota
+	letters
+)
+
+// newLabels draws the two labels of a probe, and its message ID.
+func newLabels() (inner, outer label, id uint16) {
+	var b [18]byte
+	rand.Read(b[:]) // never fails: crypto/rand aborts the program instead
+	inner = label(binary.BigEndian.Uint64(b[0:])&labelMask | labelTop)
+	outer = label(binary.BigEndian.Uint64(b[8:])&labelMask | labelTop)
+	return inner, outer, binary.BigEndian.Uint16(b[16:])
+}
+
+// append writes the label in wire form, its length first.
+func (l label) append(b []byte, s shape) []byte {
+	at := len(b)
+	b = append(b, 0)
+	if s == digits {
+		b = strconv.AppendUint(b, uint64(l), 10)
+	} else {
+		var w [labelWidth]byte
+		for v, i := uint64(l), labelWidth-1; i >= 0; i-- {
+			w[i] = 'a' + byte(v%26)
+			v /= 26
+		}
+		b = append(b, w[:]...)
+	}
+	b[at] = byte(len(b) - at - 1)
+	return b
+}
+
+// parseLabel reads a label back, whatever became of the case of its letters on
+// the way (draft-vixie-dnsext-dns0x20).
+func parseLabel(b []byte) (label, bool) {
+	var v uint64
+	switch len(b) {
+	case 19:
+		for _, c := range b {
+			if c < '0' || c > '9' {
+				return 0, false
+			}
+			v = v*10 + uint64(c-'0')
+		}
+	case labelWidth:
+		for _, c := range b {
+			c |= 0x20
+			if c < 'a' || c > 'z' {
+				return 0, false
+			}
+			v = v*26 + uint64(c-'a')
+		}
+	default:
+		return 0, false
+	}
+	return label(v), v&^labelMask == labelTop
+}

@@ -1,0 +1,81 @@
+package probe
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestLabelsReadBack(t *testing.T) {
+	for range 1000 {
+		inner, outer, _ := newLabels()
+		if inner == outer {
+			t.Fatalf("both labels are %d", inner)
+		}
+		for _, s := range []shape{digits, letters} {
+			wire := inner.append(nil, s)
+			if int(wire[0]) != len(wire)-1 {
+				t.Fatalf("%q: the length octet says %d", wire, wire[0])
+			}
+			for _, text := range []string{string(wire[1:]), strings.ToUpper(string(wire[1:]))} {
+				if got, ok := parseLabel([]byte(text)); !ok || got != inner {
+					t.Fatalf("%q read back as %d, %v; want %d", text, got, ok, inner)
+				}
+			}
+		}
+	}
+}
+
+func TestForeignLabels(t *testing.T) {
+	for _, s := range []string{
+		"", "www", "1234567890123456789"[:18], "12345678901234567890", "123456789012345678x",
+		"abcdefghijklm", "abcdefghijklmno", "abcdefghijklm-", "aaaaaaaaaaaaaa", "0000000000000000001",
+		"zzzzzzzzzzzzzz", "9999999999999999999",
+	} {
+		if l, ok := parseLabel([]byte(s)); ok {
+			t.Errorf("%q was taken for label %d", s, l)
+		}
+	}
+}
+
+// The names of a run must not be guessable (CVE-2026-26018): no bit of a label
+// but the top one may be fixed.
+func TestLabelsUseEveryBit(t *testing.T) {
+	var ones, zeros label
+	for range 2000 {
+		inner, outer, _ := newLabels()
+		ones |= inner | outer
+		zeros |= ^inner | ^outer
+	}
+	if ones != 1<<62-1 || zeros&labelMask != labelMask {
+		t.Errorf("bits that were ever one %x, ever zero %x", uint64(ones), uint64(zeros&labelMask))
+	}
+}
+
+func TestFindAnywhereInTheName(t *testing.T) {
+	var r registry
+	zone, err := packZone("example.org.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newProbe(nil, zone, typeHINFO, letters)
+	r.add(p)
+	outer, inner := string(p.outer.append(nil, letters)), string(p.inner.append(nil, letters))
+	for what, name := range map[string]string{
+		"as sent":        outer + inner + string(zone),
+		"upper case":     strings.ToUpper(outer+inner) + string(zone),
+		"minimised":      inner + string(zone),
+		"suffix added":   outer + inner + "\x07example\x03org\x03lan\x00",
+		"label stripped": outer + string(zone),
+		"another prefix": "\x03www" + inner + string(zone),
+	} {
+		if r.find([]byte(name)) != p {
+			t.Errorf("%s: %q was not found", what, name)
+		}
+	}
+	other := newProbe(nil, zone, typeHINFO, letters)
+	for _, name := range []string{"\x00", string(zone), "\x03www" + string(zone), string(other.inner.append(nil, digits)) + string(zone)} {
+		if r.find([]byte(name)) != nil {
+			t.Errorf("%q was taken for one of ours", name)
+		}
+	}
+}

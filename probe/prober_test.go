@@ -1,0 +1,66 @@
+package probe
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/dnsloop/dnsloop/plan"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var loopback = netip.MustParseAddr("127.0.0.1")
+
+// standIn opens a stand-in on a port of the kernel's choice.
+func standIn(t testing.TB) (*StandIn, netip.AddrPort) {
+	t.Helper()
+	at := netip.AddrPortFrom(loopback, 0)
+	s := Listen(t.Context(), []plan.Listener{{Addr: at}}, []netip.Addr{loopback}, nil)
+	t.Cleanup(s.Close)
+	for _, e := range s.Ears() {
+		if e.State != Listening {
+			t.Fatalf("%s %s: %s: %v", e.Addr, e.Transport, e.State, e.Err)
+		}
+	}
+	return s, s.Ears()[0].Addr
+}
+
+func options() Options {
+	return Options{
+		Probes: DefaultProbes, Qtypes: DefaultQtypes,
+		QueryTimeout: 2 * time.Second, Settle: DefaultSettle, AdaptSettle: true,
+	}
+}
+
+func checksOf(u plan.Upstream, zones ...string) []plan.Check {
+	if zones == nil {
+		zones = []string{"."}
+	}
+	return plan.New([]plan.Server{{Zones: zones, Upstreams: []plan.Upstream{u}}},
+		plan.Options{Transports: []plan.Transport{plan.UDP, plan.TCP}}).Checks
+}
+
+func run10s(t testing.TB, s *StandIn, o Options, cs []plan.Check) []Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	return s.Probe(ctx, cs, o)
+}
+
+func TestDirectSelfForward(t *testing.T) {
+	s, addr := standIn(t)
+	for i, r := range run10s(t, s, options(), checksOf(plan.Upstream{Addr: addr})) {
+		if r.Sent != DefaultProbes || r.Answered != r.Sent || r.Returned != r.Sent || len(r.Returns) != r.Sent {
+			t.Errorf("check %d: sent %d, answered %d, returned %d", i, r.Sent, r.Answered, r.Returned)
+		}
+		for _, ret := range r.Returns {
+			if !ret.Direct || ret.To != addr || ret.After <= 0 {
+				t.Errorf("return %+v: want a direct one to %s", ret, addr)
+			}
+		}
+	}
+}

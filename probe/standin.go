@@ -1,0 +1,218 @@
+package probe
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/dnsloop/dnsloop/plan"
+)
+
+// Bounds of what strangers can make the stand-in hold.
+const (
+	maxConns  = 128             // TCP connections at once
+	idleConn  = 5 * time.Second // without a whole query
+	maxStrays = 256             // distinct foreign questions remembered
+)
+
+// StandIn listens where the real server will. It answers this run's probes and
+// health checks, refuses the rest, and never forwards.
+type StandIn struct {
+	ears  []Ear
+	names registry
+	inbox *inbox
+
+	mu      sync.Mutex
+	sockets []io.Closer           // listening
+	conns   map[*net.TCPConn]bool // accepted
+	closed  bool
+	strays  map[strayKey]int
+
+	wg sync.WaitGroup
+}
+
+type strayKey struct {
+	query string
+	from  netip.Addr
+}
+
+// Ears are the addresses the stand-in was to listen on, with what became of each.
+func (s *StandIn) Ears() []Ear { return s.ears }
+
+// Strays are the foreign questions heard so far.
+func (s *StandIn) Strays() []Stray {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Stray
+	for k, n := range s.strays {
+		out = append(out, Stray{Query: k.query, From: k.from, Count: n})
+	}
+	return out
+}
+
+// Close frees every port. When it returns nothing is left open, and a probe
+// that still circles finds nobody who answers it.
+func (s *StandIn) Close() {
+	s.mu.Lock()
+	s.closed = true
+	for _, c := range s.sockets {
+		c.Close()
+	}
+	for c := range s.conns {
+		c.SetLinger(0) // no TIME_WAIT on the port that the real server is about to bind
+		c.Close()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+// hear takes a message that arrived and appends the answer to out; nothing is
+// appended for what must not be answered: responses, since two servers that
+// answer each other's errors never stop (CVE-2024-2169), and garbage.
+func (s *StandIn) hear(out, msg []byte, from, to netip.AddrPort, over plan.Transport) []byte {
+	q, ok := parseQuestion(msg)
+	if !ok || binary.BigEndian.Uint16(msg[2:])&flagQR != 0 {
+		return out
+	}
+	k := foreign
+	if p := s.names.find(q.name); p != nil {
+		k = ours
+		s.returned(p, q, Return{From: from, To: to, Transport: over})
+	} else if isHealthCheck(q) {
+		k = health
+	} else {
+		s.stray(q, from.Addr())
+	}
+	return appendAnswer(out, msg, q, k)
+}
+
+// returned reports a probe the first time it comes home. Copies say nothing
+// new: upstreams retransmit, and anyone on the path may play a name back.
+func (s *StandIn) returned(p *probe, q question, r Return) {
+	if p.returned.Swap(true) {
+		return
+	}
+	if p.heard != nil {
+		close(p.heard)
+		return
+	}
+	now := time.Now()
+	r.Query = q.String()
+	r.After = now.Sub(p.sent)
+	r.Direct = r.From == p.local
+	s.inbox.push(event{kind: evReturn, probe: p, at: now, ret: r})
+}
+
+func (s *StandIn) stray(q question, from netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := strayKey{q.String(), from}
+	if _, known := s.strays[k]; known || len(s.strays) < maxStrays {
+		s.strays[k]++
+	}
+}
+
+func (s *StandIn) serveUDP(c *udpEar) {
+	defer s.wg.Done()
+	buf, oob := make([]byte, 4096), make([]byte, 256)
+	var out []byte
+	for failures := 0; failures < 100; {
+		n, oobn, _, from, err := c.ReadMsgUDPAddrPort(buf, oob)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			failures++
+			continue
+		}
+		failures = 0
+		from = unmap(from)
+		if out = s.hear(out[:0], buf[:n], from, c.addr, plan.UDP); len(out) > 0 {
+			// A reply that cannot be sent is one that the asker misses; the
+			// return itself is counted.
+			c.WriteMsgUDPAddrPort(out, c.replyFrom(oob[:oobn]), from)
+		}
+	}
+}
+
+func (s *StandIn) serveTCP(l *net.TCPListener, addr netip.AddrPort) {
+	defer s.wg.Done()
+	for {
+		c, err := l.AcceptTCP()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			time.Sleep(time.Millisecond) // out of file descriptors: do not spin
+			continue
+		}
+		if !s.adopt(c) {
+			c.Close()
+			continue
+		}
+		go s.serveConn(c, addr)
+	}
+}
+
+// adopt counts an accepted connection in, unless there are too many already.
+func (s *StandIn) adopt(c *net.TCPConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.conns) >= maxConns {
+		return false
+	}
+	s.conns[c] = true
+	s.wg.Add(1)
+	return true
+}
+
+func (s *StandIn) serveConn(c *net.TCPConn, addr netip.AddrPort) {
+	defer s.wg.Done()
+	defer func() {
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+		c.Close()
+	}()
+	from := unmap(c.RemoteAddr().(*net.TCPAddr).AddrPort())
+	r := bufio.NewReader(c)
+	var msg, out []byte
+	for {
+		c.SetDeadline(time.Now().Add(idleConn))
+		var err error
+		if msg, err = readFrame(r, msg); err != nil {
+			return
+		}
+		out = s.hear(append(out[:0], 0, 0), msg, from, addr, plan.TCP)
+		if len(out) == 2 {
+			return // what gets no answer over TCP gets no second chance either
+		}
+		binary.BigEndian.PutUint16(out, uint16(len(out)-2))
+		if _, err := c.Write(out); err != nil {
+			return
+		}
+	}
+}
+
+// readFrame reads one message behind its length (RFC 1035 section 4.2.2).
+func readFrame(r io.Reader, buf []byte) ([]byte, error) {
+	var n [2]byte
+	if _, err := io.ReadFull(r, n[:]); err != nil {
+		return nil, err
+	}
+	size := int(binary.BigEndian.Uint16(n[:]))
+	if cap(buf) < size {
+		buf = make([]byte, size)
+	}
+	_, err := io.ReadFull(r, buf[:size])
+	return buf[:size], err
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}

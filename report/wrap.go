@@ -1,0 +1,58 @@
+package report
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// columns is the width that text is wrapped to.
+const columns = 80
+
+// hardSpace is a space that wrap does not break at.
+const hardSpace = "\u00a0"
+
+// wrap breaks s at spaces into lines that, behind indent characters, fit into
+// columns. What stands between backquotes is to be copied and stays in one
+// piece, as do the groups of a number and words that are too long.
+func wrap(s string, indent int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Split(keepTogether(s), " ") {
+		switch {
+		case line == "":
+			line = word
+		case indent+utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= columns:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	lines = append(lines, line)
+	for i := range lines {
+		lines[i] = strings.ReplaceAll(lines[i], hardSpace, " ")
+	}
+	return lines
+}
+
+var digitGroups = regexp.MustCompile(`\b\d{1,3}( \d{3})+\b`)
+
+func keepTogether(s string) string {
+	harden := func(s string) string { return strings.ReplaceAll(s, " ", hardSpace) }
+	parts := strings.Split(digitGroups.ReplaceAllStringFunc(s, harden), "`")
+	for i := 1; i < len(parts)-1; i += 2 {
+		parts[i] = harden(parts[i])
+	}
+	return strings.Join(parts, "`")
+}
+
+// grouped writes n with its thousands set apart by spaces, as ISO 80000-1 does.
+func grouped[N int | int64](n N) string {
+	s := strconv.FormatInt(int64(n), 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + " " + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,312 @@
+package verdict
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dnsloop/dnsloop/plan"
+	"github.com/dnsloop/dnsloop/probe"
+)
+
+func adviseNoAnswer(s scene) []string {
+	const unseen = "A loop through it cannot be ruled out before it answers."
+	switch s.Failure {
+	case probe.Refused:
+		out := []string{fmt.Sprintf("The host behind %s is there, but nothing takes questions over %s, or a firewall rejects them. %s",
+			s.Upstream, s.Transport, unseen)}
+		if s.here() {
+			out = append(out, fmt.Sprintf("see whether its server runs: `ss -lntup 'sport = :%d'`; if it starts later, check after it has", s.Upstream.Addr.Port()))
+		} else {
+			out = append(out, "see whether its server runs, and at this port: "+ask(s.Upstream, s.zone()))
+		}
+		return append(out, s.dropIt())
+	case probe.Unreachable:
+		out := []string{fmt.Sprintf("This host has no way to %s. %s", s.Upstream, unseen)}
+		if a := s.Upstream.Addr.Addr(); a.IsValid() {
+			out = append(out, fmt.Sprintf("see which way is taken: `ip route get %s`", a.WithZone("")))
+			if a.Is6() {
+				out = append(out, "see whether this host has IPv6 at all: `ip -6 route show default`")
+			}
+		}
+		return append(out, "where a VPN or a link leads there, check again once it is up", s.dropIt())
+	case probe.BadTLS:
+		out := []string{fmt.Sprintf("%s spoke no TLS that can be used, not even unverified. %s", s.Upstream, unseen)}
+		return append(out, "see what it presents: "+ask(s.Upstream, s.zone()),
+			"compare the name and the port with what its operator gives (DNS over TLS is 853)", s.dropIt())
+	case probe.ErrorRcode:
+		return adviseRcode(s, unseen)
+	}
+	return []string{
+		fmt.Sprintf("Too little usable came back from %s over %s within the time given: packets are lost or dropped, or the server is down. %s",
+			s.Upstream, s.Transport, unseen),
+		"ask by hand: " + ask(s.Upstream, s.zone()),
+		"look for a firewall on the way: `nft list ruleset`, or `iptables-save`",
+		"where it is only slow, give it longer: `--timeout 30s --query-timeout 5s`",
+		s.dropIt(),
+	}
+}
+
+// adviseRcode is adviseNoAnswer for a server that answers, but with an error.
+func adviseRcode(s scene, unseen string) []string {
+	out := []string{fmt.Sprintf("%s is up, but answers each probe with an error (%s), which says nothing of where questions go. %s",
+		s.Upstream, s.Detail, unseen)}
+	switch {
+	case strings.Contains(s.Detail, "REFUSED"):
+		out = append(out, "let it serve this host: BIND `allow-recursion`, unbound `access-control:`, dnsmasq without `--local-service`",
+			"it may limit the rate, or not be a resolver at all: "+ask(s.Upstream, s.zone()))
+	case strings.Contains(s.Detail, "SERVFAIL"):
+		out = append(out, "see whether its own upstreams answer, in its log, and by hand: "+ask(s.Upstream, s.zone()),
+			"where it fails only validation, `dig +cd` answers: its trust anchor or its clock is wrong")
+	default:
+		out = append(out, "see whether it is a resolver that serves this zone: "+ask(s.Upstream, s.zone()))
+	}
+	return append(out, s.dropIt())
+}
+
+// dropIt is the step for an upstream that is not there any more.
+func (s scene) dropIt() string {
+	if s.Upstream.Source.File == "" {
+		return "if it is gone for good, do not forward to it"
+	}
+	return "if it is gone for good, take it out of " + place(s.Upstream.Source)
+}
+
+// ask is the command that asks an upstream one question by hand.
+func ask(u plan.Upstream, zone string) string {
+	switch {
+	case u.URL != "":
+		return "`curl -v " + shellQuote(u.URL) + "`"
+	case u.Transport == plan.TLS && u.Name != "":
+		return fmt.Sprintf("`openssl s_client -connect %s -servername %s`", shellQuote(u.String()), shellQuote(u.Name))
+	case u.Transport == plan.TLS:
+		return fmt.Sprintf("`openssl s_client -connect %s`", shellQuote(u.String()))
+	}
+	host := u.Name
+	if u.Addr.Addr().IsValid() {
+		host = u.Addr.Addr().String()
+	}
+	cmd := "dig @" + shellQuote(host)
+	if p := u.Addr.Port(); p != dnsPort {
+		cmd += fmt.Sprintf(" -p %d", p)
+	}
+	if u.Transport == plan.TCP {
+		cmd += " +tcp"
+	}
+	return "`" + cmd + " " + shellQuote(zone) + " NS`"
+}
+
+// shellQuote makes one word of s for a shell, whatever a file said: people
+// paste commands.
+func shellQuote(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("./:%@_-[]", r)
+	}
+	if s != "" && !strings.ContainsAny(s, "[]") && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+func adviseFiltered(s scene) []string {
+	return []string{
+		fmt.Sprintf("%s gives no usable answer to some query types, so the verdict rests on the others. "+
+			"CoreDNS's loop plugin asks HINFO alone: where that is the type, it would see nothing here.", s.Upstream),
+		"nothing to change for dnsloop; to lift the filter, look for rules by query type at the upstream",
+	}
+}
+
+func adviseTransport(s scene) []string {
+	other := "UDP"
+	if s.Transport == plan.UDP {
+		other = "TCP"
+	}
+	out := []string{fmt.Sprintf("%s answers over %s, but not over %s. The verdict is that of %s; "+
+		"answers too large for UDP, or a server told to use the other transport, will fail.", s.Upstream, other, strings.ToUpper(string(s.Transport)), other)}
+	u := s.Upstream
+	u.Transport = s.Transport
+	return append(out, "ask by hand: "+ask(u, s.zone()),
+		fmt.Sprintf("let port %d over %s through the firewalls between: RFC 7766 wants both of every server", s.Upstream.Addr.Port(), strings.ToUpper(string(s.Transport))))
+}
+
+// units are the systemd units of servers that often hold port 53. dnsmasq has
+// none here: libvirt and NetworkManager start theirs without a unit.
+var units = map[string]string{
+	"systemd-resolve": "systemd-resolved",
+	"unbound":         "unbound",
+	"named":           "named",
+	"coredns":         "coredns",
+	"dnsdist":         "dnsdist",
+	"pdns_recursor":   "pdns-recursor",
+	"pihole-FTL":      "pihole-FTL",
+	"AdGuardHome":     "AdGuardHome",
+}
+
+// stop says how to end the one who holds a socket.
+func (h Holder) stop() string {
+	unit, known := units[h.Process]
+	switch {
+	case h.Process == "docker-proxy":
+		return fmt.Sprintf("a container publishes the port: `docker ps --filter publish=%d` names it, `docker stop NAME` ends it", h.Addr.Port())
+	case known:
+		return fmt.Sprintf("stop %s where it is not needed: `systemctl stop %s`", h, unit)
+	case h.PID != 0:
+		return fmt.Sprintf("see what started %s: `systemctl status %d`, then stop that", h, h.PID)
+	}
+	return fmt.Sprintf("see who holds %s: `ss -lntup 'sport = :%d'`, as root", h, h.Addr.Port())
+}
+
+// stops says how to end each holder, each way once.
+func stops(holders []Holder) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, h := range holders {
+		who := fmt.Sprint(h.Process, h.PID)
+		if h.PID != 0 && seen[who] {
+			continue // its TCP socket beside its UDP one
+		}
+		seen[who] = true
+		if step := h.stop(); !slices.Contains(out, step) {
+			out = append(out, step)
+		}
+	}
+	return out
+}
+
+func adviseListener(s scene) []string {
+	switch s.State {
+	case probe.Denied:
+		return []string{
+			"Ports below 1024 need a right that this user lacks, so no probe could be heard at them. " +
+				"The server needs the same right to serve there.",
+			"run as root: `sudo dnsloop`",
+			"or give it the one right, CAP_NET_BIND_SERVICE: `setcap cap_net_bind_service=+ep \"$(command -v dnsloop)\"` " +
+				"(no_new_privs voids it: `NoNewPrivileges=`, `allowPrivilegeEscalation: false`)",
+			"in a pod: `net.ipv4.ip_unprivileged_port_start` with the value 0 under `securityContext.sysctls`, " +
+				"or user 0 with the capability NET_BIND_SERVICE added",
+			"if the server will serve on another port, say so: `--listen :1053`",
+		}
+	case probe.Deaf:
+		return []string{
+			"The stand-in holds an address but did not hear its own test there, so silence proves nothing. " +
+				"A firewall, a redirect, or a second socket on the same port takes the packets.",
+			"look for rules on the way: `nft list ruleset`, or `iptables-save`",
+			"see who else listens: `ss -lntup`",
+		}
+	case probe.Unavailable:
+		return []string{
+			"This host does not have one of the addresses that the server is to serve on, so the server cannot bind there either. " +
+				"A loop that comes home at that address is not seen.",
+			"compare with the addresses of this host: `ip -brief address`",
+			"name those that the server will serve on: `--listen ADDRESS:PORT`",
+		}
+	}
+	out := []string{"Someone else has an address where the server is to serve: the server itself could not bind there, and a loop " +
+		"that comes home at that address is not seen. Where it is to serve on other addresses only, say which."}
+	out = append(out, stops(s.Holders)...)
+	if len(s.Holders) == 0 {
+		out = append(out, "see who holds it: `ss -lntup`, as root")
+	}
+	if heldByResolved(s.Holders) {
+		out = append(out, freeResolved...)
+	}
+	return append(out, "or have both serve, on addresses of their own: `--listen ADDRESS:PORT`")
+}
+
+func heldByResolved(hs []Holder) bool {
+	return slices.ContainsFunc(hs, func(h Holder) bool { return h.Process == "systemd-resolve" })
+}
+
+// freeResolved takes the port from systemd-resolved, which goes on resolving
+// for programs that ask it by nss-resolve or D-Bus (resolved.conf(5)).
+var freeResolved = []string{
+	"or keep systemd-resolved without its listener: `DNSStubListener=no` under `[Resolve]` in " + resolvedConfig +
+		", then `systemctl restart systemd-resolved`",
+	"then the file must not name the stub any more: `ln -sf " + resolvedUplinks + " " + systemResolvConf + "`",
+}
+
+func adviseOther(s scene) []string {
+	out := []string{fmt.Sprintf("Another server has port 53 here, while this check listened at %s. "+
+		"If an upstream forwards to that server, and it back to the upstream, that circle is not seen.", s.Listen)}
+	for _, step := range stops(s.Holders) {
+		out = append(out, "to check that server itself: "+step+"; then run dnsloop with `--listen :53`, and start it again")
+		break
+	}
+	return append(out, "leave it where it is neither the server in question nor forwarded to by its upstreams")
+}
+
+func adviseStrays(s scene) []string {
+	return []string{
+		fmt.Sprintf("While %s was probed it sent questions that are not dnsloop's. "+
+			"It may use this host as a forwarder and change the name on the way, which would hide a loop.", s.Upstream),
+		"see what it sends: `tcpdump -ni any port 53`, while you ask it: " + ask(s.Upstream, s.zone()),
+		"look there for rules that change names (CoreDNS `rewrite`, unbound `local-zone: … redirect`) and for this host among its forwarders",
+		"leave it where it is a client of this host by design",
+	}
+}
+
+func adviseCount(s scene) []string {
+	src := s.Upstream.Source
+	if s.Listed == 0 {
+		return []string{
+			fmt.Sprintf("%s lists no nameserver: the C library then asks the local host, where this very server may listen. "+
+				"CoreDNS does not start on such a file.", fileName(src)),
+			s.findReal()[0],
+			s.writeFound(),
+		}
+	}
+	return []string{
+		fmt.Sprintf("%s lists %d nameservers: the C library and pods use the first %d, CoreDNS's forward all of them. "+
+			"What a check of one reader shows need not hold for the other.", fileName(src), s.Listed, maxNameservers),
+		fmt.Sprintf("keep the %d that matter in %s, the surest first", maxNameservers, fileName(src)),
+	}
+}
+
+func adviseLine(s scene) []string {
+	return []string{
+		"Readers skip this line, or read something else in it than it seems to say. " +
+			"The server may then use fewer upstreams than meant, or others.",
+		fmt.Sprintf("correct %s: `nameserver ADDRESS`, from the first column, one address a line, without a port or a name", place(s.Upstream.Source)),
+	}
+}
+
+func adviseCircle(s scene) []string {
+	return []string{
+		"Blocks of this configuration forward to each other, so a question between them goes round and never leaves. " +
+			"CoreDNS's loop plugin sees this only for the first zone of a block.",
+		fmt.Sprintf("in %s, or in one of the other lines of the circle, forward to a server outside", place(s.Upstream.Source)),
+		"or narrow one `forward` to its own zone, or add `except ZONE`, so that the circle does not close",
+		runAgain,
+	}
+}
+
+func adviseChain(s scene) []string {
+	return []string{
+		fmt.Sprintf("%s is another block of the same server, which forwards on to somewhere else. "+
+			"That is a chain and no loop, as long as the second block does not forward back.", s.Upstream),
+		"nothing to change; the verdict is that of the second block's own upstreams",
+	}
+}
+
+func adviseNotProbed(s scene) []string {
+	why := "for the reason given"
+	if s.Detail != "" {
+		why = "(" + s.Detail + ")"
+	}
+	return []string{
+		fmt.Sprintf("%s was not asked %s. Nothing is known of where its questions go.", s.Upstream, why),
+		"where the name or the address is filled in later, check the finished file, or name the address: `dnsloop ADDRESS`",
+	}
+}
+
+func adviseHandedOn(s scene) []string {
+	out := []string{"The kubelet hands this file on to pods with `dnsPolicy: Default`, CoreDNS among them. " +
+		"Where it is missing no such pod starts, and where it is empty (`resolvConf: \"\"`) each is told to ask itself."}
+	if r, ok := s.kubeletFix(); ok {
+		out = append(out, r.Change)
+	} else {
+		out = append(out, s.findReal()...)
+		out = append(out, "on the node, in "+kubeletConfig+" write `resolvConf: FILE`, with a file for which `dnsloop --pod FILE` says clear")
+	}
+	return append(out, restartKubelet)
+}

@@ -1,0 +1,403 @@
+package verdict
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dnsloop/dnsloop/plan"
+	"github.com/dnsloop/dnsloop/probe"
+)
+
+// guilty are the codes whose cure is another upstream.
+var guilty = []string{"DL001", "DL002", "DL003", "DL004", "DL005", "DL006"}
+
+// risky are the codes that make a risk, which the user may allow.
+var risky = []string{"DL003", "DL004", "DL005", "DL006", "DL016"}
+
+// findings words what the checks, the files and the listeners showed, each
+// thing once, worst first, and the remedies that go with it.
+func (in Input) findings(checks []CheckReport) ([]Finding, []Remedy) {
+	var fs []Finding
+	var rs []Remedy
+	for _, group := range byUpstream(checks) {
+		f, r := in.ofUpstream(group, checks)
+		fs = append(fs, f...)
+		for _, r := range r {
+			if !slices.ContainsFunc(rs, func(o Remedy) bool { return o.Change == r.Change }) {
+				rs = append(rs, r)
+			}
+		}
+	}
+	for _, f := range in.Files {
+		fs = append(fs, in.ofFile(f)...)
+	}
+	fs = append(fs, in.ofListeners()...)
+	order := []Level{Error, Warning, Note}
+	slices.SortStableFunc(fs, func(a, b Finding) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(order, a.Level), slices.Index(order, b.Level)),
+			cmp.Compare(a.Code, b.Code),
+			cmp.Compare(a.Source.File, b.Source.File),
+			cmp.Compare(a.Source.Line, b.Source.Line),
+		)
+	})
+	return fs, rs
+}
+
+// byUpstream gathers the checks of each upstream, in the order of the plan.
+func byUpstream(checks []CheckReport) [][]CheckReport {
+	at := map[plan.Upstream]int{}
+	var groups [][]CheckReport
+	for _, c := range checks {
+		i, ok := at[c.Upstream]
+		if !ok {
+			i = len(groups)
+			at[c.Upstream] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], c)
+	}
+	return groups
+}
+
+// ofUpstream words the findings of one upstream, each code once for all its
+// zones and transports.
+func (in Input) ofUpstream(group, all []CheckReport) ([]Finding, []Remedy) {
+	var fs []Finding
+	var rs []Remedy
+	var codes []string
+	for _, c := range group {
+		codes = append(codes, c.Codes...)
+	}
+	slices.Sort(codes)
+	for _, code := range slices.Compact(codes) {
+		if code == "DL009" {
+			continue // said once, of the listeners
+		}
+		var with []CheckReport
+		for _, c := range group {
+			if slices.Contains(c.Codes, code) {
+				with = append(with, c)
+			}
+		}
+		s := in.scene(code, with, all)
+		f := Finding{Code: code, Level: levelOf(code), Message: in.message(code, with), Source: s.Upstream.Source}
+		if why := s.Upstream.Allowed; why != "" && slices.Contains(risky, code) {
+			f.Level = Note
+			f.Message += " (allowed: " + why + ")"
+			fs = append(fs, f)
+			continue
+		}
+		f.Advice = advice(s)
+		fs = append(fs, f)
+		if rs == nil && slices.Contains(guilty, code) {
+			rs = remedies(s)
+		}
+	}
+	return fs, rs
+}
+
+// scene gathers what the advice on one finding is worded from.
+func (in Input) scene(code string, with, all []CheckReport) scene {
+	c := with[0]
+	s := scene{
+		Code:       code,
+		Upstream:   c.Upstream,
+		Zone:       c.Zone,
+		Kind:       kindTarget,
+		Transport:  c.Transport,
+		Failure:    c.Result.Failure,
+		Detail:     c.Result.Detail,
+		Service:    in.service(c.Upstream.Addr.Addr()),
+		Resolved:   in.Facts.Resolved,
+		Kubernetes: in.Facts.Kubernetes,
+		Listen:     c.listenNames(),
+		Clean:      in.Clean,
+		CleanFrom:  in.CleanFrom,
+	}
+	if c.Unprobed != "" {
+		s.Failure, s.Detail = probe.NotProbed, c.Unprobed
+	}
+	if rets := c.Result.Returns; len(rets) > 0 {
+		s.LastHop, s.Direct = rets[0].From, rets[0].Direct
+	}
+	for _, f := range in.Files {
+		if f.Name != c.Upstream.Source.File {
+			continue
+		}
+		s.Kind = kindResolvConf
+		s.Listed = len(f.Conf.Nameservers)
+		for _, ns := range f.Conf.Nameservers {
+			if ns.Line == c.Upstream.Source.Line {
+				s.Old = ns.Text
+			}
+		}
+		s.Kept = keptIn(f.Name, all)
+		var own []netip.AddrPort
+		for _, a := range s.Kept {
+			own = append(own, netip.AddrPortFrom(a, dnsPort))
+		}
+		if len(own) > 0 { // probed where they stand: nothing nearer can be offered
+			s.Clean, s.CleanFrom = own, f.Name
+		}
+	}
+	return s
+}
+
+// keptIn lists the nameservers of a file that were probed and found clear.
+func keptIn(file string, all []CheckReport) []netip.Addr {
+	var out []netip.Addr
+	for _, group := range byUpstream(all) {
+		u := group[0].Upstream
+		if u.Source.File == file && !slices.ContainsFunc(group, func(c CheckReport) bool {
+			return c.Verdict != Clear || !c.Probed
+		}) {
+			out = append(out, u.Addr.Addr())
+		}
+	}
+	return out
+}
+
+func (in Input) service(a netip.Addr) string {
+	if in.Facts.Service == nil || !a.IsValid() {
+		return ""
+	}
+	return in.Facts.Service(a)
+}
+
+// listenNames are the listeners of the check's server, as a sentence names them.
+func (c CheckReport) listenNames() string {
+	var out []string
+	for _, l := range c.Listeners {
+		out = append(out, l.Addr.String())
+	}
+	return strings.Join(out, " and ")
+}
+
+func levelOf(code string) Level {
+	for _, c := range Codes {
+		if c.Code == code {
+			return c.Level
+		}
+	}
+	return Warning
+}
+
+// message is what a finding says, in one sentence.
+func (in Input) message(code string, with []CheckReport) string {
+	c := with[0]
+	up := c.Upstream.String()
+	switch code {
+	case "DL001":
+		return proofMessage(with)
+	case "DL002":
+		return fmt.Sprintf("%s is an address that this server itself will serve on (%s)", up, c.listenNames())
+	case "DL003":
+		if s := in.service(c.Upstream.Addr.Addr()); s != "" {
+			return fmt.Sprintf("%s is a loopback address: on this kind of host that of %s", up, s)
+		}
+		return up + " is a loopback address: it means whoever reads it"
+	case "DL004":
+		return up + " is one of this host's own addresses"
+	case "DL005":
+		return up + " is the unspecified address, which the kernel takes for the local host"
+	case "DL006":
+		return up + " is a cluster's DNS service: the search list is that of a ClusterFirst pod"
+	case "DL007":
+		return noAnswerMessage(with)
+	case "DL008":
+		return fmt.Sprintf("%s answers no %s questions; other types were used", up, strings.Join(c.Result.Filtered, ", "))
+	case "DL012":
+		return fmt.Sprintf("%s gives no answer over %s (%s), but does over the other transport", up, c.Transport, failureText(c.Result))
+	case "DL014":
+		return fmt.Sprintf("%s was not probed: %s", up, cmp.Or(c.Unprobed, c.Result.Detail))
+	case "DL016":
+		s := in.straysOf(&c)
+		return fmt.Sprintf("%d questions that are not dnsloop's arrived from %s while it was probed, as %s: a name may be rewritten on the way",
+			countOf(s), up, s[0].Query)
+	}
+	return up
+}
+
+// proofMessage names the first probe that came back.
+func proofMessage(with []CheckReport) string {
+	c, first := with[0], with[0].Result.Returns[0]
+	returned, sent := 0, 0
+	for _, w := range with {
+		returned += w.Result.Returned
+		sent += w.Result.Sent
+		if r := w.Result.Returns[0]; r.After < first.After {
+			c, first = w, r
+		}
+	}
+	return fmt.Sprintf("%d of %d probes sent to %s came back, the first after %s: %s, from %s over %s",
+		returned, sent, c.Upstream, milliseconds(first.After), first.Query, first.From, first.Transport)
+}
+
+func noAnswerMessage(with []CheckReport) string {
+	c := with[0]
+	var over []string
+	for _, w := range with {
+		if !slices.Contains(over, string(w.Transport)) {
+			over = append(over, string(w.Transport))
+		}
+	}
+	return fmt.Sprintf("%s gave no answer over %s: %s", c.Upstream, strings.Join(over, " and "), failureText(c.Result))
+}
+
+// failureText is why there was no answer, in the fewest words that tell.
+func failureText(r probe.Result) string {
+	switch {
+	case r.Failure == probe.ErrorRcode:
+		return "it answers " + r.Detail
+	case r.Answered > 0:
+		return fmt.Sprintf("only %d of %d probes were answered", r.Answered, r.Sent)
+	case r.Failure == probe.Silent && r.Detail != "":
+		return r.Detail
+	case r.Failure == probe.Refused || r.Detail == "":
+		return string(r.Failure)
+	}
+	return string(r.Failure) + ", " + r.Detail
+}
+
+func milliseconds(d time.Duration) string {
+	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+}
+
+func countOf(strays []probe.Stray) int {
+	n := 0
+	for _, s := range strays {
+		n += s.Count
+	}
+	return n
+}
+
+// ofFile words what reading a resolv.conf showed.
+func (in Input) ofFile(f File) []Finding {
+	var fs []Finding
+	add := func(code string, line int, message string) {
+		src := plan.Source{File: f.Name, Line: line}
+		s := scene{
+			Code: code, Kind: kindResolvConf, Listed: len(f.Conf.Nameservers),
+			Upstream: plan.Upstream{Source: src},
+			Resolved: in.Facts.Resolved, Kubernetes: in.Facts.Kubernetes,
+		}
+		fs = append(fs, Finding{Code: code, Level: levelOf(code), Message: message, Source: src, Advice: advice(s)})
+	}
+	for _, p := range f.Conf.Problems {
+		add("DL018", p.Line, p.Reason)
+	}
+	if len(f.Conf.Nameservers) == 0 {
+		add("DL011", 0, "no nameserver is listed: the C library asks 127.0.0.1, CoreDNS does not start")
+	}
+	var unused []string
+	line := 0
+	for _, ns := range f.Conf.Nameservers {
+		if !ns.Glibc && ns.CoreDNS {
+			unused = append(unused, ns.Addr.String())
+			line = cmp.Or(line, ns.Line)
+		}
+	}
+	if glibcUses(f) >= maxNameservers && len(unused) > 0 {
+		add("DL011", line, fmt.Sprintf("%d nameservers are listed: the C library asks the first three, CoreDNS also %s",
+			len(f.Conf.Nameservers), strings.Join(unused, ", ")))
+	}
+	return fs
+}
+
+func glibcUses(f File) int {
+	n := 0
+	for _, ns := range f.Conf.Nameservers {
+		if ns.Glibc {
+			n++
+		}
+	}
+	return n
+}
+
+// ofListeners words what the stand-in could not hear.
+func (in Input) ofListeners() []Finding {
+	if in.NoProbe {
+		return nil
+	}
+	var fs []Finding
+	if lacking := in.lacking(); len(lacking) > 0 {
+		fs = append(fs, in.lackingFinding(lacking))
+	}
+	if others := in.others(); len(others) > 0 {
+		var names []string
+		for _, h := range others {
+			names = append(names, h.String())
+		}
+		fs = append(fs, Finding{
+			Code: "DL015", Level: levelOf("DL015"),
+			Message: fmt.Sprintf("another server already listens at port 53 (%s): a loop through it is not seen from here", strings.Join(names, ", ")),
+			Advice:  advice(scene{Code: "DL015", Holders: others, Listen: in.listens(), Resolved: in.Facts.Resolved}),
+		})
+	}
+	return fs
+}
+
+func (in Input) lackingFinding(lacking []probe.Ear) Finding {
+	state := lacking[0].State
+	var names []string
+	var holders []Holder
+	for _, e := range lacking {
+		name := fmt.Sprintf("%s %s (%s)", e.Addr, e.Transport, e.State)
+		names = append(names, name)
+		for _, h := range in.Facts.Holders {
+			if h.Addr.Port() == e.Addr.Port() && h.Transport == string(e.Transport) && overlaps(h.Addr.Addr(), e.Addr.Addr()) &&
+				!slices.Contains(holders, h) {
+				holders = append(holders, h)
+			}
+		}
+	}
+	message := "could not listen on " + strings.Join(names, ", ")
+	if len(lacking) > 4 {
+		message = fmt.Sprintf("could not listen on %s and %d more", strings.Join(names[:4], ", "), len(names)-4)
+	}
+	if len(holders) > 0 {
+		message += ", held by " + holders[0].String()
+	}
+	if state == probe.Held {
+		message += ": the server itself cannot bind there"
+	}
+	return Finding{
+		Code: "DL009", Level: levelOf("DL009"), Message: message,
+		Advice: advice(scene{Code: "DL009", State: state, Holders: holders, Listen: in.listens(), Resolved: in.Facts.Resolved, Kubernetes: in.Facts.Kubernetes}),
+	}
+}
+
+// overlaps reports whether two sockets of one port stand in each other's way.
+func overlaps(a, b netip.Addr) bool {
+	if a == b || a == netip.IPv6Unspecified() { // which takes IPv4 too, as a rule
+		return true
+	}
+	return a.Is4() == b.Is4() && (a.IsUnspecified() || b.IsUnspecified())
+}
+
+// others lists who holds port 53 while the stand-in listens elsewhere.
+func (in Input) others() []Holder {
+	if slices.ContainsFunc(in.Plan.Listeners, func(l plan.Listener) bool { return l.Addr.Port() == dnsPort }) {
+		return nil
+	}
+	var out []Holder
+	for _, h := range in.Facts.Holders {
+		if h.Addr.Port() == dnsPort {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+func (in Input) listens() string {
+	var out []string
+	for _, l := range in.Plan.Listeners {
+		out = append(out, l.Addr.String())
+	}
+	return strings.Join(out, " and ")
+}

@@ -1,0 +1,284 @@
+// Package verdict says what the results of a run come to: a verdict for each
+// check and for the run, the findings that explain it, and what to do about
+// them. It is pure: what it must know of the host it is given.
+package verdict
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/dnsloop/dnsloop/plan"
+	"github.com/dnsloop/dnsloop/probe"
+	"github.com/dnsloop/dnsloop/resolvconf"
+)
+
+// Input is all that a verdict rests on.
+type Input struct {
+	Plan    plan.Plan
+	Results []probe.Result // one for each check of the plan
+	Ears    []probe.Ear    // none with NoProbe
+	Strays  []probe.Stray
+	Files   []File // the resolv.conf files among the inputs
+	Facts   Facts
+
+	NoProbe bool // nothing was sent, by request
+	Pod     bool // the files are read as a pod would
+	Stopped bool // a signal ended the run
+	FailOn  FailOn
+	Elapsed time.Duration
+
+	// Clean lists upstreams that files of this host name, which were probed in
+	// the same way and found clear, and CleanFrom the file of the first.
+	Clean     []netip.AddrPort
+	CleanFrom string
+}
+
+// File is a resolv.conf that was read.
+type File struct {
+	Name string
+	Conf resolvconf.File
+}
+
+// Facts are what is known of this host.
+type Facts struct {
+	Own        []netip.Addr // its addresses, loopback included
+	Holders    []Holder     // sockets on the listeners' ports and on port 53, before the run
+	Resolved   bool         // systemd-resolved runs here
+	Kubernetes bool         // in a pod, or beside a kubelet
+	// Service names who is known to answer at a well-known address.
+	Service func(netip.Addr) string
+}
+
+// Judge comes to the verdicts. Checks keep the plan's order, findings come
+// worst first.
+func Judge(in Input) Report {
+	r := Report{
+		Elapsed: in.Elapsed,
+		Probed:  !in.NoProbe,
+		Stopped: in.Stopped,
+		Ears:    in.Ears,
+	}
+	for i, c := range in.Plan.Checks {
+		j := CheckReport{Check: c, Probed: c.Unprobed == ""}
+		if j.Probed {
+			j.Result = in.Results[i]
+		}
+		in.judge(&j)
+		r.Checks = append(r.Checks, j)
+	}
+	in.pair(r.Checks)
+	r.Verdict = Clear
+	for i := range r.Checks {
+		slices.Sort(r.Checks[i].Codes)
+		r.Verdict = worse(r.Verdict, r.Checks[i].Verdict)
+	}
+	if in.Stopped {
+		r.Verdict = worse(r.Verdict, Unknown)
+	}
+	r.Findings, r.Remedies = in.findings(r.Checks)
+	r.ExitStatus = in.FailOn.exitStatus(r.Verdict, in.Stopped)
+	return r
+}
+
+// judge comes to the verdict of one check by itself.
+func (in Input) judge(c *CheckReport) {
+	c.Verdict = Clear
+	add := func(v Verdict, code string) {
+		if v == Risk && c.Upstream.Allowed != "" {
+			v = Clear
+		}
+		c.Verdict = worse(c.Verdict, v)
+		c.Codes = append(c.Codes, code)
+	}
+	addr := c.Upstream.Addr.Addr()
+	if in.proven(c.Result) {
+		add(Loop, "DL001")
+	}
+	if in.selfForward(c) {
+		add(Loop, "DL002")
+	}
+	switch {
+	case addr.IsLoopback():
+		add(Risk, "DL003")
+	case addr.IsUnspecified():
+		add(Risk, "DL005")
+	case in.ownAddress(c):
+		add(Risk, "DL004")
+	}
+	if in.clusterDNS(c.Upstream) {
+		add(Risk, "DL006")
+	}
+	if len(in.straysOf(c)) > 0 {
+		add(Risk, "DL016")
+	}
+	if len(c.Result.Filtered) > 0 {
+		add(Clear, "DL008")
+	}
+	if c.Unprobed == plan.NoEar && c.Verdict != Loop {
+		add(Unknown, "DL009")
+	}
+	if !c.Probed || c.Verdict == Loop {
+		return
+	}
+	switch c.Result.Failure {
+	case probe.NoFailure:
+		if !in.couldHear(c.Check) {
+			add(Unknown, "DL009")
+		}
+	case probe.NotProbed:
+		add(Unknown, "DL014")
+	default:
+		add(Unknown, "DL007")
+	}
+}
+
+// proven reports whether a probe came home. Read as a pod's, a file that names
+// this host's own address does not mean the pod: what came straight from our
+// own socket then shows only where the stand-in sits.
+func (in Input) proven(r probe.Result) bool {
+	return slices.ContainsFunc(r.Returns, func(ret probe.Return) bool { return !in.Pod || !ret.Direct })
+}
+
+// selfForward reports whether the upstream is where the server itself will
+// serve: a listener names it, or a wildcard listener was seen to hold it, or
+// surely will as it does in a pod.
+func (in Input) selfForward(c *CheckReport) bool {
+	up := localised(c.Upstream.Addr)
+	for _, l := range c.Listeners {
+		la := l.Addr.Addr()
+		switch {
+		case l.Addr.Port() != up.Port():
+		case la == up.Addr() && !la.IsUnspecified():
+			return true
+		case !la.IsUnspecified() || !up.Addr().IsValid() || la.Is4() != up.Addr().Is4():
+		case in.Pod:
+			if up.Addr().IsLoopback() {
+				return true
+			}
+		case slices.ContainsFunc(c.Result.Returns, func(r probe.Return) bool { return r.Direct }):
+			return true
+		}
+	}
+	return false
+}
+
+// localised is where the kernel sends what is meant for an unspecified address.
+func localised(a netip.AddrPort) netip.AddrPort {
+	switch a.Addr() {
+	case netip.IPv4Unspecified():
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), a.Port())
+	case netip.IPv6Unspecified():
+		return netip.AddrPortFrom(netip.IPv6Loopback(), a.Port())
+	}
+	return a
+}
+
+// ownAddress reports whether the upstream is one of this host's addresses. A
+// pod has others, unless the stand-in answered there itself.
+func (in Input) ownAddress(c *CheckReport) bool {
+	if in.Pod && len(c.Result.Returns) == 0 {
+		return false
+	}
+	return slices.Contains(in.Facts.Own, c.Upstream.Addr.Addr())
+}
+
+// clusterDNS reports whether the upstream comes from a ClusterFirst pod's file.
+func (in Input) clusterDNS(u plan.Upstream) bool {
+	return slices.ContainsFunc(in.Files, func(f File) bool {
+		return f.Name == u.Source.File && u.Source.Line > 0 && f.Conf.ClusterFirst()
+	})
+}
+
+// pair lets the two transports of a plain upstream speak for each other: where
+// one got no usable answer and the other is decided, servers that speak only
+// one of UDP and TCP are common.
+func (in Input) pair(checks []CheckReport) {
+	type key struct {
+		plan.Upstream
+		zone string
+	}
+	first := map[key]int{}
+	for i := range checks {
+		c := &checks[i]
+		if c.Upstream.Transport != "" || !c.Probed {
+			continue
+		}
+		k := key{c.Upstream, c.Zone}
+		j, ok := first[k]
+		if !ok {
+			first[k] = i
+			continue
+		}
+		takeSibling(c, checks[j])
+		takeSibling(&checks[j], *c)
+	}
+}
+
+// takeSibling gives c, if nothing usable came of it, its sibling's verdict.
+func takeSibling(c *CheckReport, sibling CheckReport) {
+	silent := slices.Contains(c.Codes, "DL007") && c.Result.Answered == 0
+	if !silent || sibling.Result.Answered == 0 && sibling.Result.Returned == 0 || sibling.Verdict == Unknown {
+		return
+	}
+	c.Verdict = sibling.Verdict
+	c.Codes = slices.DeleteFunc(c.Codes, func(code string) bool { return code == "DL007" })
+	c.Codes = append(c.Codes, "DL012")
+}
+
+// worse is the worse of two verdicts.
+func worse(a, b Verdict) Verdict {
+	order := []Verdict{Clear, Risk, Unknown, Loop}
+	return order[max(slices.Index(order, a), slices.Index(order, b))]
+}
+
+// FailOn is the mildest verdict that makes the exit status other than 0.
+type FailOn string
+
+// The levels of --fail-on.
+const (
+	FailNever   FailOn = "never"
+	FailLoop    FailOn = "loop"
+	FailUnknown FailOn = "unknown"
+	FailRisk    FailOn = "risk"
+)
+
+// Exit statuses of a run. Usage and input errors have their own, 2.
+const (
+	ExitClear   = 0
+	ExitLoop    = 1
+	ExitUnknown = 3 // also of risk, where that is to fail
+)
+
+// exitStatus is the status of a run. One that a signal ended never says 0: it
+// was asked a question that it did not answer.
+func (f FailOn) exitStatus(v Verdict, stopped bool) int {
+	switch {
+	case v == Loop && (stopped || f != FailNever):
+		return ExitLoop
+	case stopped,
+		v == Unknown && (f == FailUnknown || f == FailRisk),
+		v == Risk && f == FailRisk:
+		return ExitUnknown
+	}
+	return ExitClear
+}
+
+// WantsUpstreams reports whether some upstream is one that should be replaced,
+// so that it is worth looking for others.
+func WantsUpstreams(in Input) bool {
+	return slices.ContainsFunc(Judge(in).Findings, func(f Finding) bool {
+		return f.Level != Note && slices.Contains(guilty, f.Code)
+	})
+}
+
+// ClearUpstreams lists the upstreams that are clear in each of their checks.
+func ClearUpstreams(r Report) []plan.Upstream {
+	var out []plan.Upstream
+	for _, group := range byUpstream(r.Checks) {
+		if !slices.ContainsFunc(group, func(c CheckReport) bool { return c.Verdict != Clear }) {
+			out = append(out, group[0].Upstream)
+		}
+	}
+	return out
+}
