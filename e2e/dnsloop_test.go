@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -83,6 +84,9 @@ func runDNSLoop(t *testing.T, cmd *exec.Cmd) (report, int) {
 	return r, status
 }
 
+// nullList finds a list of the contract that is null where it must be empty.
+var nullList = regexp.MustCompile(`"(listeners|checks|returns|findings|remedies|advice|addresses)": ?null`)
+
 // parseReport decodes a report and checks what holds for every one.
 func parseReport(t *testing.T, out []byte, diag string) report {
 	t.Helper()
@@ -93,8 +97,8 @@ func parseReport(t *testing.T, out []byte, diag string) report {
 	if r.Schema != "dnsloop/v1" {
 		t.Errorf("schema %q", r.Schema)
 	}
-	if bytes.Contains(out, []byte(": null")) || bytes.Contains(out, []byte(":null")) {
-		t.Errorf("a null in the report:\n%s", out)
+	if list := nullList.Find(out); list != nil {
+		t.Errorf("a list is null: %s", list)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -139,7 +140,10 @@ func askVersion(network, address string) error {
 	m.SetQuestion("version.bind.", dns.TypeTXT)
 	m.Question[0].Qclass = dns.ClassCHAOS
 	c := dns.Client{Net: network, Timeout: 500 * time.Millisecond}
-	_, _, err := c.Exchange(m, address)
+	reply, _, err := c.Exchange(m, address)
+	if err == nil && len(reply.Answer) == 0 {
+		err = errors.New("no version: another server, or dnsloop itself")
+	}
 	return err
 }
 

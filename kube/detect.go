@@ -59,7 +59,11 @@ func byContent(data []byte) Kind {
 		if len(line) == 0 || line[0] == '#' || line[0] == ';' {
 			continue
 		}
-		if k := lineKind(line); k != Unknown {
+		k := lineKind(line)
+		if k == KubeletFlags && !kubeletWord.Match(data) {
+			return Unknown // another service's unit or environment
+		}
+		if k != Unknown {
 			return k
 		}
 	}
@@ -78,6 +82,7 @@ var (
 	resolvLine  = regexp.MustCompile(`^(?:nameserver|search|domain|options|sortlist)(?:[ \t][^{]*)?$`)
 	unitLine    = regexp.MustCompile(`^\[(?:Unit|Service|Install)\]$|^(?:Environment|ExecStart)\s*=`)
 	flagsLine   = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*=.*--[a-z]|^KUBELET_[A-Z0-9_]*=`)
+	kubeletWord = regexp.MustCompile(`(?i)kubelet|--resolv[-_]conf|--cluster[-_]dns`)
 	commandLine = regexp.MustCompile(`^(?:exec\s+)?\S*kubelet\s.*--|^--(?:resolv[-_]conf|config|cluster[-_]dns)\b`)
 	// A block's opening brace or, for the one block that needs none, a plugin.
 	corefileLine = regexp.MustCompile(`\{\s*(?:#.*)?$|^(?:import|forward|errors|log|cache|whoami)(?:\s|$)`)

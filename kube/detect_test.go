@@ -40,6 +40,8 @@ func TestDetect(t *testing.T) {
 		"flags, bare":                {"-", "--resolv-conf=/x\n", KubeletFlags},
 		"flags, by name":             {"/etc/default/kubelet", "# none\n", KubeletFlags},
 		"flags, empty":               {"kubeadm-flags.env", "", KubeletFlags},
+		"another service's unit":     {"-", "[Service]\nExecStart=/usr/sbin/dnsmasq --keep-in-foreground\n", Unknown},
+		"another service's options":  {"-", "DNSMASQ_OPTS=\"--no-resolv\"\n", Unknown},
 		"manifest":                   {"-", "---\n# Source: x\napiVersion: v1\nkind: ConfigMap\ndata:\n  Corefile: |\n    . {\n", Manifests},
 		"manifest with a kubelet's":  {"-", "apiVersion: v1\ndata:\n  kubelet: |\n    kind: KubeletConfiguration\nkind: ConfigMap\n", Manifests},
 		"manifest, JSON":             {"-", " {\n \"apiVersion\": \"v1\",\n \"data\": {\"kubelet\": \"{\\\"kind\\\": \\\"KubeletConfiguration\\\"}\"}}", Manifests},

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,6 +28,7 @@ func TestParseKubeletErrors(t *testing.T) {
 		"resolvConf list":   {head + "resolvConf: [/etc/resolv.conf]\n", "f:2: resolvConf: expected a path"},
 		"clusterDNS scalar": {head + "clusterDNS: 10.96.0.10\n", "f:2: clusterDNS: expected a list of IP addresses"},
 		"bad YAML":          {head + "a: b\n c: d\n", "f:3: expected YAML or JSON: mapping values are not allowed"},
+		"flags too large":   {"KUBELET_A=" + strings.Repeat("x", MaxSize), "f: expected at most 8 MiB"},
 		"later document":    {"kind: A\n---\n" + head + "resolvConf: {}\n", "f:4: document 2: resolvConf: expected a path"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,7 +62,7 @@ func TestFlags(t *testing.T) {
 		"comment":                {"#KUBELET_EXTRA_ARGS=--resolv-conf=/a\n;KUBELET_B=--resolv-conf=/a\nKUBELET_C=\n", "/etc/resolv.conf", 0},
 		"CRLF":                   {"KUBELET_EXTRA_ARGS=--resolv-conf=/a\r\n", "/a", 1},
 		"continued":              {"KUBELET_EXTRA_ARGS=\"--v=2 \\\n  --resolv-conf=/a\"\n", "/a", 2},
-		"unit":                   {"[Service]\nEnvironment=A=1 'KUBELET_EXTRA_ARGS=--resolv-conf=/a'\n", "/a", 2},
+		"unit":                   {"[Service]\nEnvironment=A=1 B 'KUBELET_EXTRA_ARGS=--resolv-conf=/a'\n", "/a", 2},
 		"unit, spaces":           {"[Service]\nEnvironment = \"K=--resolv-conf=/a\"\n", "/a", 2},
 		"unit, reset":            {"[Service]\nEnvironment=\"K=--resolv-conf=/a\"\nEnvironment=\n", "/etc/resolv.conf", 0},
 		"unit, not named":        {"[Service]\nEnvironment=\"K=--resolv-conf=/a\"\nExecStart=/usr/bin/kubelet $L\n", "/etc/resolv.conf", 0},

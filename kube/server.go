@@ -33,7 +33,7 @@ type Server struct {
 func (m *Manifest) Servers() []Server {
 	var servers []Server
 	type identity struct{ namespace, owner, configMap, key string }
-	read := map[identity]bool{}
+	read := map[identity]bool{} // without owner: somebody reads it
 	for i := range m.Workloads {
 		w := &m.Workloads[i]
 		if m.hasOwner(w) {

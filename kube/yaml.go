@@ -17,9 +17,10 @@ const (
 	// maxNodes bounds the memory that the YAML library takes: about 200 bytes
 	// a node. A dump of 8 MiB as kubectl writes it has half as many.
 	maxNodes = 1 << 20
-	// maxSteps bounds the walk over the nodes. Without aliases it is never
-	// reached; with them a short document can stand for an endless one.
-	maxSteps = 1 << 25
+	// maxSteps bounds the walk over the nodes, each of which is visited some
+	// five times: without aliases it is never reached; with them a short
+	// document can stand for an endless one.
+	maxSteps = 1 << 24
 )
 
 // document is one YAML document of a stream. JSON is YAML.
@@ -83,16 +84,25 @@ func nodesAtMost(data []byte) int {
 	return n
 }
 
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
+var (
+	yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
+	// parserError is what the library's parser says, as against its scanner.
+	parserError = regexp.MustCompile(`^did not find expected (?:<document start>|node content|'-' indicator|key|',' or)`)
+)
 
-// yamlError is the library's error with file, document and line.
+// yamlError is the library's error with file, document and line. The library
+// counts lines from 0 in its parser's errors and, for all, leaves out the first.
 func yamlError(file string, doc int, data []byte, err error) error {
 	msg, line := err.Error(), 1
 	m := yamlLine.FindStringSubmatch(msg)
-	if n, err := strconv.Atoi(m[1]); err == nil {
-		line = n
+	if m[1] != "" {
+		line, _ = strconv.Atoi(m[1]) // digits by the pattern
 	}
-	msg = "expected YAML or JSON: " + msg[len(m[0]):]
+	msg = msg[len(m[0]):]
+	if m[1] != "" && parserError.MatchString(msg) {
+		line = min(line+1, bytes.Count(data, []byte("\n"))+1) // not past the end
+	}
+	msg = "expected YAML or JSON: " + msg
 	if bytes.Contains(data, []byte("{{")) {
 		msg += " (a Helm template is read after `helm template` has rendered it)"
 	}

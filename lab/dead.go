@@ -33,11 +33,13 @@ func dead() (*Server, error) {
 		return nil, err
 	}
 	defer l.Close()
-	near, err := net.Dial("tcp4", l.Addr().String())
+	// Bound first, and so kept from being handed out: a port that connect alone
+	// chose may serve as the source of other connections too.
+	near, err := net.DialTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, l.Addr().(*net.TCPAddr))
 	if err != nil {
 		return nil, err
 	}
-	// Both ends stay open: a connection that is reset gives its port back.
+	// Both ends stay open until the server is closed: a connection that is reset gives its port back.
 	far, err := l.Accept()
 	if err != nil {
 		near.Close()

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -144,8 +145,9 @@ func exchange(ctx context.Context, q *Query, addr netip.AddrPort) ([]byte, error
 			}
 			return nil, err
 		}
-		isResponse := b[2]&0x80 != 0
-		if binary.BigEndian.Uint16(b) == relayed.Id && isResponse {
+		// Anything else is a forgery or noise, and waited past.
+		var m dns.Msg
+		if m.Unpack(b) == nil && m.Response && m.Id == relayed.Id && slices.Equal(m.Question, relayed.Question) {
 			binary.BigEndian.PutUint16(b, q.Msg.Id)
 			return b, nil
 		}

@@ -128,12 +128,11 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply := s.ask(r.Context(), &Query{Msg: m, Transport: plan.HTTPS, From: from})
-	if reply.HangUp {
-		panic(http.ErrAbortHandler) // net/http's way to cut a response off
-	}
 	if len(reply.Messages) == 0 {
-		<-r.Context().Done()
-		return
+		if !reply.HangUp {
+			<-r.Context().Done()
+		}
+		panic(http.ErrAbortHandler) // net/http's way to end without a response
 	}
 	w.Header().Set("Content-Type", dohType)
 	w.Header().Set("Cache-Control", "max-age=0") // section 5.1: the lab's records have TTL 0

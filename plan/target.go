@@ -170,10 +170,16 @@ func parseAddrPort(s string, port uint16) (netip.AddrPort, error) {
 		host = h
 	}
 	addr, err := netip.ParseAddr(host)
-	if err != nil {
+	if err != nil || strings.ContainsFunc(addr.Zone(), notInZone) {
 		return netip.AddrPort{}, fmt.Errorf("%q: %w", s, ErrNoTarget)
 	}
 	return netip.AddrPortFrom(addr.Unmap(), port), nil
+}
+
+// notInZone reports what no interface's name or number, an address's zone
+// (RFC 4007 section 11), is made of in practice.
+func notInZone(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-@", r))
 }
 
 func parsePort(s string) (uint16, error) {

@@ -49,7 +49,8 @@ func (GitHub) Write(w io.Writer, r verdict.Report) error {
 }
 
 // Summary writes the report as the Markdown of a job summary, for the file that
-// GITHUB_STEP_SUMMARY names. It lists what Text lists.
+// GITHUB_STEP_SUMMARY names: the verdict, the checks with their evidence, the
+// findings with their advice, the remedies, no more of each than a page holds.
 func Summary(w io.Writer, r verdict.Report) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "### dnsloop: %s\n\n%s\n", markdown(string(r.Verdict)), markdown(headline(r)))
@@ -86,9 +87,10 @@ func Summary(w io.Writer, r verdict.Report) error {
 		}
 	}
 	writeMore(&b, len(r.Findings))
-	for _, m := range r.Remedies {
-		fmt.Fprintf(&b, "\n**verified remedy** %s\n", markdown(m.Change))
+	for _, m := range r.Remedies[:min(shown, len(r.Remedies))] {
+		fmt.Fprintf(&b, "\n**%s** %s\n", remedyTitle(m), markdown(m.Change))
 	}
+	writeMore(&b, len(r.Remedies))
 	_, err := w.Write(b.Bytes())
 	return err
 }

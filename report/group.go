@@ -53,7 +53,7 @@ func groups(checks []verdict.CheckReport) []group {
 // scope is the group's zones and transports, and the name its certificate is
 // verified against.
 func (g group) scope() string {
-	const shown = 3
+	const listed = 3
 	var zones, transports []string
 	seen := map[string]bool{}
 	for _, c := range g.checks {
@@ -66,8 +66,8 @@ func (g group) scope() string {
 		}
 	}
 	s := "zone " + zones[0]
-	if n := len(zones); n > shown {
-		s = fmt.Sprintf("zones %s and %s more", strings.Join(zones[:shown], " "), grouped(n-shown))
+	if n := len(zones); n > listed {
+		s = fmt.Sprintf("zones %s and %s more", strings.Join(zones[:listed], " "), grouped(n-listed))
 	} else if n > 1 {
 		s = "zones " + strings.Join(zones, " ")
 	}
@@ -168,14 +168,14 @@ func (g group) remarks() []string {
 			add("asked without verifying its certificate: "+c.Result.Unverified, c.Transport)
 		}
 	}
-	const shown = 6
+	const listed = 6
 	var lines []string
 	if allowed := g.checks[0].Upstream.Allowed; allowed != "" {
 		lines = append(lines, "allowed: "+allowed)
 	}
 	for i, what := range order {
-		if i == shown {
-			return append(lines, fmt.Sprintf("and %s more like these", grouped(len(order)-shown)))
+		if i == listed {
+			return append(lines, fmt.Sprintf("and %s more like these", grouped(len(order)-listed)))
 		}
 		lines = append(lines, strings.Join(over[what], ", ")+": "+what)
 	}

@@ -73,18 +73,24 @@ func clearLine(r verdict.Report) string {
 		}
 	}
 	heard := upstreamNames(answered)
+	// Probes may come home and prove no loop: through another block, say, that
+	// sends them elsewhere.
+	outcome := " answered and no probe came back"
+	if slices.ContainsFunc(answered, func(c verdict.CheckReport) bool { return c.Result.Returned > 0 }) {
+		outcome = " answered and no loop was found"
+	}
 	switch {
 	case len(r.Checks) == 0:
 		return fit(r.Verdict, "", "nothing is forwarded, so nothing can come back")
 	case len(heard) == 0:
 		return fit(r.Verdict, "", "not probed; nothing in the configuration closes a circle")
 	case len(unasked) > 0:
-		return fit(r.Verdict, "", fmt.Sprintf("%s answered and no probe came back, %s not probed",
-			count(len(heard), "upstream"), grouped(len(upstreamNames(unasked)))))
+		return fit(r.Verdict, "", fmt.Sprintf("%s%s, %s not probed",
+			count(len(heard), "upstream"), outcome, grouped(len(upstreamNames(unasked)))))
 	case len(heard) == 1:
-		return fit(r.Verdict, heard[0], " answered and no probe came back")
+		return fit(r.Verdict, heard[0], outcome)
 	}
-	return fit(r.Verdict, "", count(len(heard), "upstream")+" answered and no probe came back")
+	return fit(r.Verdict, "", count(len(heard), "upstream")+outcome)
 }
 
 // loopPhrases say what a looping upstream does, the longest first.

@@ -20,7 +20,8 @@ import (
 // listened on, say), one more case stands for the run.
 //
 // The message stands in the body too, as GitLab shows only that; names hold the
-// place, as GitLab drops a second case of the same name.
+// place, and a number where that is not enough, as GitLab drops a second case of
+// the same name.
 type JUnit struct{}
 
 type junitSuites struct {
@@ -64,8 +65,13 @@ type junitText struct {
 // Write implements Writer.
 func (JUnit) Write(w io.Writer, r verdict.Report) error {
 	suite := junitSuite{Name: "dnsloop", Time: seconds(r.Elapsed)}
+	named := map[string]int{}
 	for _, c := range r.Checks {
-		suite.Cases = append(suite.Cases, junitCheck(c, r.Probed))
+		out := junitCheck(c, r.Probed)
+		if named[out.Name]++; named[out.Name] > 1 {
+			out.Name += fmt.Sprintf(" #%d", named[out.Name])
+		}
+		suite.Cases = append(suite.Cases, out)
 	}
 	if len(withVerdict(r.Checks, r.Verdict)) == 0 && r.Verdict != verdict.Clear {
 		whole := junitCase{Class: "dnsloop", Name: "the whole run", Time: seconds(r.Elapsed)}
@@ -112,8 +118,13 @@ func junitCheck(c verdict.CheckReport, run bool) junitCase {
 		out.Skipped = &junitOutcome{Message: Clean(g.unprobed())}
 		return out
 	}
+	lines := g.evidence()
+	if c.Verdict == verdict.Clear {
+		out.judge(c.Verdict, "", cleanLines(lines))
+		return out
+	}
 	message := headline(verdict.Report{Verdict: c.Verdict, Probed: c.Probed, Checks: []verdict.CheckReport{c}})
-	out.judge(c.Verdict, message, cleanLines(append([]string{message}, g.evidence()...)))
+	out.judge(c.Verdict, message, cleanLines(append([]string{message}, lines...)))
 	return out
 }
 

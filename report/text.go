@@ -145,8 +145,11 @@ func clearEvidence(g group) string {
 	if !g.probed {
 		return strings.Join(append([]string{g.unprobed()}, g.remarks()...), "; ")
 	}
-	sent, answered, _, slowest := g.totals()
+	sent, answered, returned, slowest := g.totals()
 	s := fmt.Sprintf("%s of %s answered, slowest after %s", grouped(answered), grouped(sent), milliseconds(slowest))
+	if returned > 0 {
+		s += fmt.Sprintf(", %s came back", grouped(returned))
+	}
 	return strings.Join(append([]string{s}, g.remarks()...), "; ")
 }
 
@@ -230,16 +233,19 @@ func (p *page) advice(f verdict.Finding, said map[string]bool) {
 	}
 }
 
+func remedyTitle(r verdict.Remedy) string {
+	if r.Verified {
+		return "verified remedy"
+	}
+	return "remedy"
+}
+
 // remedies puts each change with the lines to write, which are not wrapped:
 // they are there to be copied.
 func (p *page) remedies(remedies []verdict.Remedy) {
 	for _, r := range remedies[:min(shown, len(remedies))] {
 		p.newline()
-		head := "remedy"
-		if r.Verified {
-			head = "verified remedy"
-		}
-		p.put(p.verdicts[verdict.Clear], head)
+		p.put(p.verdicts[verdict.Clear], remedyTitle(r))
 		p.newline()
 		p.paragraph(p.plain, "  ", r.Change)
 		if r.From != "" {

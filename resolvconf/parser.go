@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// keywords are those of resolv.conf(5), and lookup and family of OpenBSD's.
-var keywords = []string{"nameserver", "search", "domain", "options", "sortlist", "lookup", "family"}
+// keywords are those of resolv.conf(5).
+var keywords = []string{"nameserver", "search", "domain", "options", "sortlist"}
+
+// foreign keywords are OpenBSD's; Linux's readers skip them, and nobody minds.
+var foreign = []string{"lookup", "family"}
 
 // longestCoreDNSLine is the longest line, in bytes without the newline, that
 // the bufio.Scanner in ClientConfigFromReader gets through.
@@ -38,13 +41,15 @@ func (p *parser) line(n int, text string) {
 		return
 	}
 	word := fields[0]
-	switch known := slices.Contains(keywords, word); {
+	switch {
 	case word == "nameserver":
 		p.keywords = true
 		p.nameserver(n, text, fields)
-	case known:
+	case slices.Contains(keywords, word):
 		p.keywords = true
 		p.other(n, text, word)
+	case slices.Contains(foreign, word):
+		p.keywords = true
 	default:
 		p.notKeyword(n, word)
 	}
@@ -76,7 +81,9 @@ func (p *parser) nameserver(n int, text string, fields []string) {
 		ns.Glibc = p.glibc < maxNS
 		p.glibc++
 	}
-	p.file.Nameservers = append(p.file.Nameservers, ns)
+	if ns.Glibc || ns.CoreDNS {
+		p.file.Nameservers = append(p.file.Nameservers, ns)
+	}
 }
 
 // other takes a line of another keyword. CoreDNS's forward makes nothing of
@@ -87,7 +94,7 @@ func (p *parser) other(n int, text, word string) {
 	last := len(names) - 1
 	switch {
 	case !ok && strings.TrimSpace(text) == word:
-		p.problem(n, fmt.Sprintf("`%s` without a value: every reader skips the line", word))
+		p.problem(n, fmt.Sprintf("`%s` without a value: the C library skips the line", word))
 		return
 	case !ok:
 		p.problem(n, fmt.Sprintf("the C library wants `%s` at the start of the line and a space or tab after it: it skips the line", word))

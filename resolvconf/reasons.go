@@ -29,24 +29,21 @@ func nameserverReason(line string, fields []string, g glibcAddr, c netip.Addr) s
 
 // badAddress is the reason where no reader finds an address.
 func badAddress(word string) string {
-	what := "no IP address"
-	if host, port, ok := cutPort(word); ok {
-		what = fmt.Sprintf("an address with a port (%s and %s), which a resolv.conf cannot say", host, quote(port))
+	what := "is no IP address"
+	_, err := netip.ParseAddrPort(word)
+	text, rest := word, ""
+	if end := strings.IndexAny(word, "#@;"); end > 0 {
+		text, rest = word[:end], word[end+1:]
 	}
-	return fmt.Sprintf("%s is %s: the C library skips the line, CoreDNS takes it for a host name", quote(word), what)
-}
-
-// cutPort splits a port from an address in the ways people write it.
-func cutPort(word string) (host netip.Addr, port string, ok bool) {
-	if ap, err := netip.ParseAddrPort(word); err == nil {
-		return ap.Addr(), strconv.Itoa(int(ap.Port())), true
+	_, portErr := strconv.ParseUint(rest, 10, 16)
+	_, addrErr := netip.ParseAddr(text)
+	switch {
+	case err == nil, addrErr == nil && portErr == nil:
+		what = "has a port, which a resolv.conf cannot give"
+	case addrErr == nil:
+		what = "lacks a blank behind the address"
 	}
-	text, port, ok := strings.Cut(word, "#")
-	if !ok {
-		text, port, ok = strings.Cut(word, "@")
-	}
-	host, err := netip.ParseAddr(text)
-	return host.WithZone(""), port, ok && err == nil
+	return fmt.Sprintf("%s %s: the C library skips the line, CoreDNS takes it for a host name", quote(word), what)
 }
 
 // glibcSkips is the reason where CoreDNS alone reads the line.

@@ -169,8 +169,7 @@ func adviseLoopback(s scene) []string {
 		"A DNS server that is given this address there forwards to itself.", s.Upstream, who)}
 	out = append(out, s.replace()...)
 	if s.Service == "Docker's embedded DNS" {
-		out = append(out, "Docker forwards to what `docker run --dns ADDRESS` or `\"dns\"` in /etc/docker/daemon.json names: "+
-			"that must not be this container")
+		out = append(out, "see that `docker run --dns`, or `\"dns\"` in /etc/docker/daemon.json, does not name this container")
 	}
 	return append(out, "leave it where a resolver on this host is meant, and no container or pod is given the file")
 }
@@ -196,8 +195,8 @@ func adviseClusterDNS(s scene) []string {
 	out = append(out,
 		"compare the address: `kubectl -n kube-system get service kube-dns -o jsonpath='{.spec.clusterIP}'`",
 		"in CoreDNS's Deployment set `dnsPolicy: Default`, so that it is given the node's file "+
-			"(ClusterFirst is what it gets where the line is left out)",
-		"if this is the node's own file, take the service's address out of it: a node must not depend on its own cluster")
+			"(left out, it is ClusterFirst)",
+		"if this is the node's own file, take the service's address out of it: a node must not need its own cluster")
 	if fix, ok := s.corefileFix(); ok {
 		out = append(out, fix.Change)
 	}
@@ -224,8 +223,7 @@ func (s scene) replace() []string {
 		out = append(out, r.Change)
 	}
 	if len(out) == 0 {
-		out = append(out, s.findReal()...)
-		out = append(out, s.writeFound())
+		out = append(out, s.findReal(), s.writeFound())
 	}
 	if s.Upstream.Source.File != systemResolvConf || s.Kind != kindResolvConf {
 		return out
@@ -234,21 +232,20 @@ func (s scene) replace() []string {
 	case s.CleanFrom == resolvedUplinks:
 		return append(out, "or let systemd-resolved keep the list: `ln -sf "+resolvedUplinks+" "+systemResolvConf+"`")
 	case s.Resolved:
-		return append(out, systemResolvConf+" may be a link that systemd-resolved writes: check with `ls -l "+systemResolvConf+"`, "+
-			"change `DNS=` in "+resolvedConfig+" or the link's settings instead")
+		return append(out, "if systemd-resolved writes the file (`ls -l "+systemResolvConf+"`), "+
+			"change `DNS=` in "+resolvedConfig+" instead")
 	}
-	return append(out, "where NetworkManager or a DHCP client writes the file, change it there, or the line is lost: "+
+	return append(out, "where NetworkManager writes the file, change it there, or the line is lost: "+
 		"`nmcli connection modify NAME ipv4.dns ADDRESS`")
 }
 
 // findReal says where this machine keeps the addresses of its upstreams. It
 // names places, never an address: nothing was found clear.
-func (s scene) findReal() []string {
+func (s scene) findReal() string {
 	if s.Resolved {
-		return []string{"find the real upstreams: `resolvectl dns` lists them, " + resolvedUplinks + " holds them as a file"}
+		return "find the real upstreams: `resolvectl dns` lists them, " + resolvedUplinks + " holds them as a file"
 	}
-	return []string{"find the real upstreams: `nmcli dev show | grep DNS` (NetworkManager), `resolvectl dns` (systemd-resolved), " +
-		"or the DHCP lease in /var/lib/dhcp"}
+	return "find the real upstreams: `nmcli dev show | grep DNS`, `resolvectl dns`, or the DHCP lease in /var/lib/dhcp"
 }
 
 // writeFound is the step that follows findReal: where to write what was found.
@@ -266,36 +263,49 @@ func (s scene) writeFound() string {
 	return first + fmt.Sprintf("in %s write `nameserver ADDRESS` instead of `%s`", place(src), s.oldLine())
 }
 
-// restartKubelet makes a change of the kubelet's file reach CoreDNS.
-const restartKubelet = "`systemctl restart kubelet`, then `kubectl -n kube-system delete pod -l k8s-app=kube-dns`: " +
-	"a pod keeps the file it was started with"
+// newPods makes a change of the node's file reach CoreDNS.
+const newPods = "`kubectl -n kube-system delete pod -l k8s-app=kube-dns`: a pod keeps the file it was started with"
+
+// handOn is the step to have the kubelet hand on another file, which is still
+// to be found.
+const handOn = "on the node, in " + kubeletConfig + " write `resolvConf: FILE`, once `dnsloop --pod FILE` says clear"
 
 // replaceInCluster is replace for a file that the kubelet hands on to pods.
 func (s scene) replaceInCluster() []string {
-	found := "FILE"
-	node, ok := s.kubeletFix()
 	var out []string
-	if ok {
-		found = s.CleanFrom
-		out = append(out, node.Change)
-	} else {
-		out = append(out, s.findReal()...)
-		out = append(out, "on the node, in "+kubeletConfig+" write `resolvConf: FILE`, with a file for which `dnsloop --pod FILE` says clear")
+	node, moved := s.kubeletFix()
+	file, edited := s.fileFix()
+	if edited {
+		file.Change = "on the node, " + file.Change
 	}
-	out = append(out,
-		"where the kubelet is started with the deprecated flag, write `--resolv-conf="+found+"` there: the flag beats the file",
-		restartKubelet)
-	if file, ok := s.fileFix(); ok {
-		out = append(out, "or, on the node, switch off the DNS cache behind that address, and "+file.Change)
+	switch {
+	case moved:
+		out = append(out, node.Change, beatsFile(s.CleanFrom), "`systemctl restart kubelet`", newPods)
+		switch {
+		case edited && s.here():
+			out = append(out, "or switch off the DNS cache behind that address, and "+file.Change)
+		case edited:
+			out = append(out, "or, "+file.Change)
+		}
+	case edited:
+		out = append(out, file.Change, newPods)
+	default:
+		out = append(out, s.findReal(), handOn, beatsFile("FILE"), "`systemctl restart kubelet`", newPods,
+			"or switch off the DNS cache on the node, and restore "+systemResolvConf+" with the real upstreams")
 	}
 	if fix, ok := s.corefileFix(); ok {
 		out = append(out, fix.Change)
 	} else {
 		out = append(out, fmt.Sprintf("quick fix: in the Corefile write `forward %s ADDRESS` instead of `forward %[1]s %s`, "+
-			"with an address that dnsloop found clear", s.zone(), systemResolvConf))
+			"once `dnsloop ADDRESS` says clear", s.zone(), systemResolvConf))
 	}
 	return append(out, fmt.Sprintf("the quick fix leaves every other pod with `dnsPolicy: Default` broken: "+
 		"those are still told to ask %s", short(s.Upstream.Addr)))
+}
+
+// beatsFile is the step for a kubelet that is told the file by a flag.
+func beatsFile(file string) string {
+	return "where the deprecated flag `--resolv-conf` is set, write `--resolv-conf=" + file + "`: it beats the configuration"
 }
 
 // forwardsBack says how to break a circle at the server in between.
@@ -312,6 +322,6 @@ func (s scene) forwardsBack() []string {
 	return []string{
 		"at " + at + ", take this server out of the forwarders: dnsmasq `server=`, unbound `forward-addr:`, " +
 			"BIND `forwarders`, CoreDNS `forward`",
-		"a dnsmasq that reads this host's resolv.conf learns this server from there: give it `no-resolv` and `server=ADDRESS`",
+		"a dnsmasq that reads a resolv.conf may learn this server from there: give it `no-resolv` and `server=ADDRESS`",
 	}
 }

@@ -99,10 +99,11 @@ func ask(u plan.Upstream, zone string) string {
 // shellQuote makes one word of s for a shell, whatever a file said: people
 // paste commands.
 func shellQuote(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("./:%@_-[]", r)
+	special := func(r rune) bool {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		return !letter && !strings.ContainsRune("./:%@_-", r)
 	}
-	if s != "" && !strings.ContainsAny(s, "[]") && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+	if s != "" && !strings.ContainsFunc(s, special) {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
@@ -147,27 +148,27 @@ func (h Holder) stop() string {
 	unit, known := units[h.Process]
 	switch {
 	case h.Process == "docker-proxy":
-		return fmt.Sprintf("a container publishes the port: `docker ps --filter publish=%d` names it, `docker stop NAME` ends it", h.Addr.Port())
+		return fmt.Sprintf("`docker ps --filter publish=%d` names the container that publishes the port, `docker stop NAME` ends it", h.Addr.Port())
 	case known:
-		return fmt.Sprintf("stop %s where it is not needed: `systemctl stop %s`", h, unit)
+		return fmt.Sprintf("`systemctl stop %s` stops %s", unit, h)
 	case h.PID != 0:
-		return fmt.Sprintf("see what started %s: `systemctl status %d`, then stop that", h, h.PID)
+		return fmt.Sprintf("`systemctl status %d` names the unit of %s; stop that", h.PID, h)
 	}
-	return fmt.Sprintf("see who holds %s: `ss -lntup 'sport = :%d'`, as root", h, h.Addr.Port())
+	return fmt.Sprintf("`ss -lntup 'sport = :%d'`, as root, names who holds %s", h.Addr.Port(), h)
 }
 
-// stops says how to end each holder, each way once.
+// stops says how to end each holder, once for all its sockets.
 func stops(holders []Holder) []string {
+	type owner struct {
+		process string
+		pid     int
+	}
 	var out []string
-	seen := map[string]bool{}
+	seen := map[owner]bool{}
 	for _, h := range holders {
-		who := fmt.Sprint(h.Process, h.PID)
-		if h.PID != 0 && seen[who] {
-			continue // its TCP socket beside its UDP one
-		}
-		seen[who] = true
-		if step := h.stop(); !slices.Contains(out, step) {
-			out = append(out, step)
+		if o := (owner{h.Process, h.PID}); !seen[o] {
+			seen[o] = true
+			out = append(out, h.stop())
 		}
 	}
 	return out
@@ -180,10 +181,10 @@ func adviseListener(s scene) []string {
 			"Ports below 1024 need a right that this user lacks, so no probe could be heard at them. " +
 				"The server needs the same right to serve there.",
 			"run as root: `sudo dnsloop`",
-			"or give it the one right, CAP_NET_BIND_SERVICE: `setcap cap_net_bind_service=+ep \"$(command -v dnsloop)\"` " +
-				"(no_new_privs voids it: `NoNewPrivileges=`, `allowPrivilegeEscalation: false`)",
-			"in a pod: `net.ipv4.ip_unprivileged_port_start` with the value 0 under `securityContext.sysctls`, " +
-				"or user 0 with the capability NET_BIND_SERVICE added",
+			"or give it CAP_NET_BIND_SERVICE alone: `setcap cap_net_bind_service=+ep \"$(command -v dnsloop)\"`",
+			"no_new_privs voids that: in a systemd unit write `AmbientCapabilities=CAP_NET_BIND_SERVICE`",
+			"in a pod (`allowPrivilegeEscalation: false` is no_new_privs): set the sysctl `net.ipv4.ip_unprivileged_port_start` to 0, " +
+				"or run as user 0 with NET_BIND_SERVICE",
 			"if the server will serve on another port, say so: `--listen :1053`",
 		}
 	case probe.Deaf:
@@ -228,10 +229,8 @@ var freeResolved = []string{
 func adviseOther(s scene) []string {
 	out := []string{fmt.Sprintf("Another server has port 53 here, while this check listened at %s. "+
 		"If an upstream forwards to that server, and it back to the upstream, that circle is not seen.", s.Listen)}
-	for _, step := range stops(s.Holders) {
-		out = append(out, "to check that server itself: "+step+"; then run dnsloop with `--listen :53`, and start it again")
-		break
-	}
+	out = append(out, "to check that server itself, take its place for a moment: stop it, `dnsloop --listen :53`, start it again")
+	out = append(out, stops(s.Holders)...)
 	return append(out, "leave it where it is neither the server in question nor forwarded to by its upstreams")
 }
 
@@ -251,7 +250,7 @@ func adviseCount(s scene) []string {
 		return []string{
 			fmt.Sprintf("%s lists no nameserver: the C library then asks the local host, where this very server may listen. "+
 				"CoreDNS does not start on such a file.", fileName(src)),
-			s.findReal()[0],
+			s.findReal(),
 			s.writeFound(),
 		}
 	}
@@ -300,13 +299,12 @@ func adviseNotProbed(s scene) []string {
 }
 
 func adviseHandedOn(s scene) []string {
-	out := []string{"The kubelet hands this file on to pods with `dnsPolicy: Default`, CoreDNS among them. " +
-		"Where it is missing no such pod starts, and where it is empty (`resolvConf: \"\"`) each is told to ask itself."}
+	out := []string{"The kubelet makes the resolv.conf of pods with `dnsPolicy: Default`, CoreDNS among them, from this file. " +
+		"Where it is missing no pod starts, and with `resolvConf: \"\"` such a pod is told to ask itself."}
 	if r, ok := s.kubeletFix(); ok {
 		out = append(out, r.Change)
 	} else {
-		out = append(out, s.findReal()...)
-		out = append(out, "on the node, in "+kubeletConfig+" write `resolvConf: FILE`, with a file for which `dnsloop --pod FILE` says clear")
+		out = append(out, s.findReal(), handOn)
 	}
-	return append(out, restartKubelet)
+	return append(out, "`systemctl restart kubelet`", newPods)
 }

@@ -49,7 +49,7 @@ func (s scene) corefileFix() (Remedy, bool) {
 	if len(s.Clean) == 0 {
 		return Remedy{}, false
 	}
-	return s.remedy(s.Clean, fmt.Sprintf("quick fix: in the Corefile write `forward %s %s` instead of `forward %[1]s %s`",
+	return s.remedy(s.Clean, fmt.Sprintf("quick fix: in the Corefile write `forward %s %s` instead of `forward %[1]s %[3]s`",
 		s.zone(), shorts(s.Clean, " "), systemResolvConf)), true
 }
 
@@ -95,7 +95,7 @@ func (s scene) nameserverFix() (Remedy, bool) {
 	case src.Line == 0:
 		change = fmt.Sprintf("add %s to %s", and(add, quoted), fileName(src))
 	case len(add) == 0:
-		change = fmt.Sprintf("in %s delete `%s`; %s stays", place(src), s.oldLine(), and(use, quoted))
+		change = fmt.Sprintf("in %s delete `%s`; %s %s", place(src), s.oldLine(), and(use, quoted), stay(len(use)))
 	default:
 		change = fmt.Sprintf("in %s write %s instead of `%s`", place(src), and(add, quoted), s.oldLine())
 	}
@@ -183,4 +183,11 @@ func and(addrs []netip.AddrPort, word func(netip.AddrPort) string) string {
 		b.WriteString(word(a))
 	}
 	return b.String()
+}
+
+func stay(n int) string {
+	if n == 1 {
+		return "stays"
+	}
+	return "stay"
 }

@@ -1,0 +1,375 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/dnsloop/dnsloop/lab"
+	"github.com/dnsloop/dnsloop/plan"
+)
+
+// start runs a lab server for the time of a test.
+func start(t testing.TB, h lab.Handler, o ...lab.Option) *lab.Server {
+	t.Helper()
+	s, err := lab.Start(h, o...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+var clean = lab.Answer(dns.RcodeNameError)
+
+// Whatever lies between, a loop comes home and what goes elsewhere does not.
+func TestPathsHome(t *testing.T) {
+	toUpper := func(h lab.Handler) lab.Handler { return lab.Rewrite(strings.ToUpper, h) }
+	for name, tt := range map[string]struct {
+		build func(home netip.AddrPort) lab.Handler
+		loops bool
+	}{
+		"straight back":      {func(home netip.AddrPort) lab.Handler { return lab.Forward(lab.First, home) }, true},
+		"to a resolver":      {func(netip.AddrPort) lab.Handler { return lab.Forward(lab.First, start(t, clean).Addr()) }, false},
+		"answered by NODATA": {func(netip.AddrPort) lab.Handler { return lab.Answer(dns.RcodeSuccess) }, false},
+		"two hops": {func(home netip.AddrPort) lab.Handler {
+			return lab.Forward(lab.First, start(t, lab.Forward(lab.First, home)).Addr())
+		}, true},
+		"one of three in turn": {func(home netip.AddrPort) lab.Handler {
+			return lab.Forward(lab.RoundRobin, start(t, clean).Addr(), start(t, clean).Addr(), home)
+		}, true},
+		"all at once, last wins": {func(home netip.AddrPort) lab.Handler { return lab.Forward(lab.All, start(t, clean).Addr(), home) }, true},
+		"case changed":           {func(home netip.AddrPort) lab.Handler { return toUpper(lab.Forward(lab.First, home)) }, true},
+		"minimised":              {func(home netip.AddrPort) lab.Handler { return lab.Minimise(lab.Forward(lab.First, home)) }, true},
+		"a suffix added": {func(home netip.AddrPort) lab.Handler {
+			return lab.Rewrite(func(n string) string { return n + "lan." }, lab.Forward(lab.First, home))
+		}, true},
+		"a label stripped": {func(home netip.AddrPort) lab.Handler {
+			return lab.Rewrite(func(n string) string { _, rest, _ := strings.Cut(n, "."); return rest }, lab.Forward(lab.First, home))
+		}, true},
+		"home by TCP": {func(home netip.AddrPort) lab.Handler { return lab.Via(plan.TCP, lab.Forward(lab.First, home)) }, true},
+		"HINFO refused": {func(home netip.AddrPort) lab.Handler {
+			return lab.ByType(map[uint16]lab.Handler{dns.TypeHINFO: lab.Answer(dns.RcodeRefused)}, lab.Forward(lab.First, home))
+		}, true},
+		"HINFO dropped": {func(home netip.AddrPort) lab.Handler {
+			return lab.ByType(map[uint16]lab.Handler{dns.TypeHINFO: lab.Silent()}, lab.Forward(lab.First, home))
+		}, true},
+		"HINFO answered": {func(home netip.AddrPort) lab.Handler {
+			return lab.ByType(map[uint16]lab.Handler{dns.TypeHINFO: clean}, lab.Forward(lab.First, home))
+		}, true},
+		"every second lost":        {func(home netip.AddrPort) lab.Handler { return lab.Drop(2, lab.Forward(lab.First, home)) }, true},
+		"every second lost, clean": {func(netip.AddrPort) lab.Handler { return lab.Drop(2, clean) }, false},
+		"all twice":                {func(netip.AddrPort) lab.Handler { return lab.Duplicate(clean) }, false},
+		"truncated":                {func(netip.AddrPort) lab.Handler { return lab.Truncate(clean) }, false},
+		"garbage, then answers": {func(netip.AddrPort) lab.Handler {
+			return lab.Each(lab.Garbage(), lab.Echo(), lab.WrongID(clean), lab.WrongQuestion(clean), lab.CompressionLoop(), clean)
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, home := standIn(t)
+			up := start(t, tt.build(home))
+			for i, r := range run10s(t, s, options(), checksOf(plan.Upstream{Addr: up.Addr()})) {
+				if looped := r.Returned > 0; looped != tt.loops {
+					t.Errorf("check %d: %+v: returned: %v, want %v", i, r, looped, tt.loops)
+				}
+				if !tt.loops && (r.Failure != NoFailure || r.Answered < DefaultProbes) {
+					t.Errorf("check %d: %+v: want %d answers", i, r, DefaultProbes)
+				}
+				for _, ret := range r.Returns {
+					if ret.Direct || ret.Query == "" || !ret.From.IsValid() || ret.To != home {
+						t.Errorf("check %d: return %+v", i, ret)
+					}
+				}
+			}
+		})
+	}
+}
+
+// What is no answer to the question asked never counts as one.
+func TestNoAnswer(t *testing.T) {
+	dead, err := lab.Dead()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dead.Close)
+	for name, tt := range map[string]struct {
+		up   *lab.Server
+		want Failure
+	}{
+		"silent":           {start(t, lab.Silent()), Silent},
+		"dead":             {dead, Refused},
+		"SERVFAIL":         {start(t, lab.Answer(dns.RcodeServerFailure)), ErrorRcode},
+		"REFUSED":          {start(t, lab.Answer(dns.RcodeRefused)), ErrorRcode},
+		"NOTIMP":           {start(t, lab.Answer(dns.RcodeNotImplemented)), ErrorRcode},
+		"garbage":          {start(t, lab.Garbage()), Silent},
+		"echo":             {start(t, lab.Echo()), Silent},
+		"wrong ID":         {start(t, lab.WrongID(clean)), Silent},
+		"wrong question":   {start(t, lab.WrongQuestion(clean)), Silent},
+		"compression loop": {start(t, lab.CompressionLoop()), Silent},
+		"from elsewhere":   {start(t, lab.FromElsewhere(clean), lab.Over(plan.UDP)), Silent},
+		"hangs up":         {start(t, lab.HangUp(), lab.Over(plan.TCP)), Silent},
+		"a byte a second":  {start(t, clean, lab.Over(plan.TCP), lab.Trickle(time.Second)), Silent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := standIn(t)
+			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+			defer cancel()
+			for _, r := range s.Probe(ctx, checksOf(plan.Upstream{Addr: tt.up.Addr()}), options()) {
+				only := r.Failure == Refused // the transport that the server does not speak
+				if !only && r.Failure != tt.want || r.Answered != 0 || r.Returned != 0 {
+					t.Errorf("%+v: want %s", r, tt.want)
+				}
+			}
+		})
+	}
+}
+
+// A silent transport holds the run up for a bounded while, not for the timeout.
+func TestOneTransportOnly(t *testing.T) {
+	for _, only := range []plan.Transport{plan.UDP, plan.TCP} {
+		s, _ := standIn(t)
+		up := start(t, func(ctx context.Context, q *lab.Query) lab.Reply {
+			if q.Transport != only {
+				return lab.Reply{}
+			}
+			return clean(ctx, q)
+		})
+		began := time.Now()
+		rs := run10s(t, s, options(), checksOf(plan.Upstream{Addr: up.Addr()}))
+		if time.Since(began) > 5*time.Second {
+			t.Errorf("%s only: the run waited for its timeout", only)
+		}
+		for i, transport := range []plan.Transport{plan.UDP, plan.TCP} {
+			if want := transport == only; (rs[i].Failure == NoFailure) != want {
+				t.Errorf("%s only: over %s %+v", only, transport, rs[i])
+			}
+		}
+	}
+}
+
+func TestTLSAndHTTPS(t *testing.T) {
+	for _, transport := range []plan.Transport{plan.TLS, plan.HTTPS} {
+		t.Run(string(transport), func(t *testing.T) {
+			s, home := standIn(t)
+			for _, loops := range []bool{false, true} {
+				h := clean
+				if loops {
+					h = lab.Forward(lab.First, home)
+				}
+				up := start(t, h, lab.Over(transport))
+				u := plan.Upstream{Addr: up.Addr(), Transport: transport}
+				if transport == plan.HTTPS {
+					u.URL = up.URL()
+				}
+				r := run10s(t, s, options(), checksOf(u))[0]
+				if (r.Returned > 0) != loops || r.Answered != DefaultProbes || r.Failure != NoFailure {
+					t.Errorf("loops %v: %+v", loops, r)
+				}
+				if !strings.Contains(r.Unverified, "certificate") {
+					t.Errorf("the lab's own certificate was not complained of: %q", r.Unverified)
+				}
+			}
+		})
+	}
+}
+
+// What a bad certificate hides is found; what is trusted is not complained of.
+func TestCertificates(t *testing.T) {
+	up := start(t, clean, lab.Over(plan.TLS))
+	for name, tt := range map[string]struct {
+		name string
+		want string
+	}{
+		"unknown authority": {"", "unknown authority"},
+	} {
+		c := &certificates{name: tt.name, addr: up.Addr().Addr()}
+		conn, err := tls.Dial("tcp", up.Addr().String(), c.config())
+		if err != nil {
+			t.Fatalf("%s: the session must go on: %v", name, err)
+		}
+		conn.Close()
+		if got := c.unverified(); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
+// Two zones through one upstream: a loop in one is told from the other.
+func TestReturnsAreAttributed(t *testing.T) {
+	s, home := standIn(t)
+	up := start(t, lab.ByZone(map[string]lab.Handler{".": clean, "corp.example.": lab.Forward(lab.First, home)}))
+	checks := checksOf(plan.Upstream{Addr: up.Addr()}, ".", "corp.example.", "other.example.")
+	for i, r := range run10s(t, s, options(), checks) {
+		if want := checks[i].Zone == "corp.example."; (r.Returned > 0) != want {
+			t.Errorf("%s over %s: %+v", checks[i].Zone, checks[i].Transport, r)
+		}
+	}
+}
+
+// The stand-in under the packets of strangers: nothing counts but a probe, and
+// nothing is answered that must not be.
+func TestStandInAndStrangers(t *testing.T) {
+	s, home := standIn(t)
+	c, err := net.Dial("udp", home.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	query := func(change func(*dns.Msg)) []byte {
+		m := new(dns.Msg).SetQuestion("www.example.", dns.TypeA)
+		change(m)
+		b, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	// What gets no answer goes first, so that the first answer must be to the last.
+	for _, b := range [][]byte{
+		{}, {0}, []byte("not DNS at all, but long enough for a header"),
+		query(func(m *dns.Msg) { m.Response = true }),
+		query(func(m *dns.Msg) { m.Question = nil }),
+		query(func(m *dns.Msg) { m.Question = append(m.Question, m.Question[0]) }),
+		query(func(m *dns.Msg) { m.Id = 7 }),
+	} {
+		if _, err := c.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buf := make([]byte, 512)
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	n, err := c.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id := binary.BigEndian.Uint16(buf); id != 7 || buf[3]&0xf != dns.RcodeRefused {
+		t.Errorf("first answer %x: want REFUSED with ID 7", buf[:n])
+	}
+	want := []Stray{{Query: "A www.example.", From: loopback, Count: 1}}
+	if got := s.Strays(); !slices.Equal(got, want) {
+		t.Errorf("strays %v, want %v", got, want)
+	}
+}
+
+// A name played back without end counts once.
+func TestReplaysCountOnce(t *testing.T) {
+	s, home := standIn(t)
+	up := start(t, func(ctx context.Context, q *lab.Query) lab.Reply {
+		for range 20 {
+			lab.Forward(lab.First, home)(ctx, q)
+		}
+		return clean(ctx, q)
+	})
+	for _, r := range run10s(t, s, options(), checksOf(plan.Upstream{Addr: up.Addr()})) {
+		if r.Returned > r.Sent || len(r.Returns) != r.Returned {
+			t.Errorf("%d sent, %d returned, %d told", r.Sent, r.Returned, len(r.Returns))
+		}
+	}
+}
+
+// The port is free the moment Close returns, whatever was connected to it.
+func TestCloseFreesThePort(t *testing.T) {
+	for range 20 {
+		s, home := standIn(t)
+		c, err := net.Dial("tcp", home.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newProbe(nil, rootZone, typeHINFO, digits)
+		c.Write(frame(appendQuery(nil, p)))
+		c.Read(make([]byte, 512))
+		s.Close()
+		l, err := net.Listen("tcp", home.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := net.ListenPacket("udp", home.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		u.Close()
+		c.Close()
+	}
+}
+
+func TestHeldAddresses(t *testing.T) {
+	taken := start(t, clean)
+	port := taken.Addr().Port()
+	wild := netip.AddrPortFrom(netip.IPv4Unspecified(), port)
+	named := netip.MustParseAddr("127.0.0.7")
+	s := Listen(t.Context(), []plan.Listener{{Addr: wild}}, []netip.Addr{loopback}, []netip.Addr{named})
+	defer s.Close()
+	got := map[string]State{}
+	for _, e := range s.Ears() {
+		got[e.Addr.String()+" "+string(e.Transport)] = e.State
+	}
+	one, other := netip.AddrPortFrom(loopback, port).String(), netip.AddrPortFrom(named, port).String()
+	for addr, want := range map[string]State{wild.String(): Held, one: Held, other: Listening} {
+		for _, transport := range []string{"udp", "tcp"} {
+			if got[addr+" "+transport] != want {
+				t.Errorf("%s %s is %q, want %q", addr, transport, got[addr+" "+transport], want)
+			}
+		}
+	}
+}
+
+// A stopped run tells what it knows.
+func TestStopped(t *testing.T) {
+	s, home := standIn(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	silent, looping := start(t, lab.Silent()), start(t, lab.Forward(lab.First, home))
+	checks := append(checksOf(plan.Upstream{Addr: silent.Addr()}), checksOf(plan.Upstream{Addr: looping.Addr()})...)
+	o := options()
+	returns := 0
+	o.Trace = func(tr Trace) {
+		if tr.What == "returned" {
+			if returns++; returns == 2*DefaultProbes {
+				cancel()
+			}
+		}
+	}
+	rs := s.Probe(ctx, checks, o)
+	if rs[0].Failure != Silent || rs[2].Returned == 0 || rs[3].Returned == 0 {
+		t.Errorf("%+v", rs)
+	}
+}
+
+// Out of file descriptors, an upstream is not probed: no panic, no verdict.
+func TestNoFileDescriptors(t *testing.T) {
+	up := start(t, clean)
+	s, _ := standIn(t)
+	var was syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+		t.Skip("this system has no limit of file descriptors:", err)
+	}
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("open file descriptors cannot be counted without /proc:", err)
+	}
+	low := was
+	low.Cur = uint64(len(fds)) - 1
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	rs := run10s(t, s, options(), checksOf(plan.Upstream{Addr: up.Addr()}))
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rs {
+		if r.Failure != NotProbed || !strings.Contains(r.Detail, "too many open files") {
+			t.Errorf("%+v: want not probed, too many open files", r)
+		}
+	}
+}
