@@ -59,7 +59,9 @@ func (r *reader) bind(w *walker) error {
 			}
 		}
 	}
-	r.block.hosts = nil
+	if err := r.limit(len(all), maxHosts, "addresses"); err != nil {
+		return err
+	}
 	for _, h := range all {
 		r.block.hosts = append(r.block.hosts, h.text)
 	}

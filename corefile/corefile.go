@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 
 	"github.com/coredns/caddy/caddyfile"
@@ -152,15 +151,16 @@ func Parse(name string, data []byte, env Env) (File, error) {
 	}
 	endpoints := 0
 	for _, b := range blocks {
-		r := reader{env: env, problems: &f.Problems, tokens: b.Tokens}
+		r := reader{env: env, problems: &f.Problems, tokens: b.Tokens, heard: map[Listener]bool{}}
 		if r.block.Pos, r.block.Keys = b.pos, b.Keys; r.block.Pos.File == "" {
 			r.block.Pos.File = name
 		}
 		if err := r.read(); err != nil {
 			return File{}, err
 		}
-		if endpoints += len(r.block.Endpoints); endpoints > maxEndpoints {
-			return File{}, fmt.Errorf("%s: %w: over %d zones", r.block.Pos, ErrLimit, maxEndpoints)
+		endpoints += len(r.block.Endpoints)
+		if err := r.limit(endpoints, maxEndpoints, "zones in all blocks"); err != nil {
+			return File{}, err
 		}
 		f.Blocks = append(f.Blocks, r.block)
 	}
@@ -190,6 +190,7 @@ type reader struct {
 	problems *[]Problem
 	tokens   map[string][]caddyfile.Token
 	block    Block
+	heard    map[Listener]bool
 	root     string // of the root plugin: where certificates lie
 }
 
@@ -229,8 +230,17 @@ func (r *reader) problem(at Pos, format string, args ...any) {
 // listen adds the listeners that the block does not have yet.
 func (r *reader) listen(ls ...Listener) {
 	for _, l := range ls {
-		if !slices.Contains(r.block.Listeners, l) {
+		if !r.heard[l] {
+			r.heard[l] = true
 			r.block.Listeners = append(r.block.Listeners, l)
 		}
 	}
+}
+
+// limit is an error where a block has more of something than is read.
+func (r *reader) limit(n, most int, of string) error {
+	if n > most {
+		return fmt.Errorf("%s: %w: over %d %s", r.block.Pos, ErrLimit, most, of)
+	}
+	return nil
 }

@@ -23,7 +23,7 @@ const (
 
 	maxEndpoints = 4096 // zones that all blocks serve, ports and schemes apart
 	maxForwards  = 64   // stanzas of one block
-	maxHosts     = 256  // addresses that a block binds
+	maxHosts     = 128  // addresses that a block binds
 )
 
 // The parser carries out imports itself, with os.Open and hardly a limit: a

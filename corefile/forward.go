@@ -44,6 +44,9 @@ func (r *reader) forward(w *walker) error {
 			return err
 		}
 		r.block.Forwards = append(r.block.Forwards, f)
+		if err := r.limit(len(r.block.Forwards), maxForwards, "stanzas of forward"); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -57,6 +57,9 @@ func (r *reader) keys() error {
 		for _, zone := range zones {
 			r.block.Endpoints = append(r.block.Endpoints, Endpoint{Zone: zone, Scheme: scheme, Port: number})
 		}
+		if err := r.limit(len(r.block.Endpoints), maxEndpoints, "zones"); err != nil {
+			return err
+		}
 	}
 	return nil
 }

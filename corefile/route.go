@@ -10,19 +10,23 @@ import (
 type routes map[Listener]map[string][]int
 
 func (f *File) findRoutes() {
+	type door struct {
+		scheme string
+		port   uint16
+	}
 	f.routes = routes{}
 	for i, b := range f.Blocks {
+		behind := map[door][]string{}
+		for _, e := range b.Endpoints {
+			d := door{e.Scheme, e.Port}
+			behind[d] = append(behind[d], e.Zone)
+		}
 		for _, l := range b.Listeners {
-			zones := f.routes[l]
-			if zones == nil {
-				zones = map[string][]int{}
-				f.routes[l] = zones
+			if f.routes[l] == nil {
+				f.routes[l] = map[string][]int{}
 			}
-			for _, e := range b.Endpoints {
-				serves := e.Scheme == l.Scheme && e.Port == l.Addr.Port()
-				if serves && !slices.Contains(zones[e.Zone], i) {
-					zones[e.Zone] = append(zones[e.Zone], i)
-				}
+			for _, zone := range behind[door{l.Scheme, l.Addr.Port()}] {
+				f.routes[l][zone] = append(f.routes[l][zone], i)
 			}
 		}
 	}

@@ -105,7 +105,7 @@ func (r *reader) kubelet(n *yaml.Node) (Kubelet, error) {
 		if !isString(f.value) {
 			return Kubelet{}, &Error{r.file, r.doc, f.key.Line, `resolvConf: expected a path as a string, or ""`}
 		}
-		k.ResolvConf, k.From, k.Line, k.Doc = f.value.Value, FromConfig, f.value.Line, r.doc
+		k.ResolvConf, k.From, k.Line, k.Doc = f.value.Value, FromConfig, f.key.Line, r.doc
 	}
 	if f := r.entry(n, "clusterDNS"); !isNull(f.value) && f.value.Kind != yaml.SequenceNode {
 		return Kubelet{}, &Error{r.file, r.doc, f.key.Line, "clusterDNS: expected a list of IP addresses"}

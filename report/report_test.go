@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/fatih/color"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dnsloop/dnsloop/report"
@@ -94,6 +95,7 @@ func TestHeadlines(t *testing.T) {
 		"strays":     "risk: 10.9.9.8:53 may mean another server to another reader",
 		"risks":      "risk: 10.9.9.8:53 and 1 more may mean another server to another reader",
 		"self":       "loop: 10.9.9.8:53 is an address that this server itself will serve on",
+		"seen-last":  "loop: 10.9.9.7:53 and 1 more send this server's own queries back to it",
 		"service":    "loop: 10.9.9.8:53 is the cluster's DNS service, which is this very server",
 		"bare-loop":  "loop: 10.9.9.8:53 leads straight back to this server",
 		"refused":    "unknown: 10.9.9.0:53 refused the connection: a loop cannot be ruled out",
@@ -132,11 +134,33 @@ func TestTextIsBounded(t *testing.T) {
 	}
 }
 
+// Advice is wrapped at 80 columns, but not inside a number, nor inside what is
+// to be copied.
+func TestWrap(t *testing.T) {
+	const filler = "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 01234567"
+	for _, tt := range []struct{ in, want string }{
+		{filler + " end", "  " + filler + " end\n"},
+		{filler + " ends", "  " + filler + "\n  ends\n"},
+		{filler + " 65 536 runs", "  " + filler + "\n  65 536 runs\n"},
+		{filler + " `a b` c", "  " + filler + "\n  `a b` c\n"},
+		{filler + " `a b c", "  " + filler + " `a\n  b c\n"},
+		{strings.Repeat("x", 100) + " y", "  " + strings.Repeat("x", 100) + "\n  y\n"},
+	} {
+		r := verdict.Report{Verdict: verdict.Clear, Findings: []verdict.Finding{{Code: "DL001", Level: verdict.Note, Message: "m", Advice: []string{tt.in}}}}
+		_, got, _ := strings.Cut(write(t, "txt", r), " m\n")
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", tt.in, diff)
+		}
+	}
+}
+
 var ansi = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 // Colours add nothing but colours, whatever the environment says.
 func TestColor(t *testing.T) {
+	defer func(old bool) { color.NoColor = old }(color.NoColor)
 	for name, r := range reports {
+		color.NoColor = !color.NoColor
 		plain, colored := write(t, "txt", r), write(t, "color.txt", r)
 		if strings.Contains(plain, "\x1b") {
 			t.Errorf("%s: an escape sequence in plain text", name)

@@ -33,6 +33,7 @@ var reports = map[string]verdict.Report{
 	"strays":     riskOf("DL016"),
 	"risks":      {Verdict: verdict.Risk, Probed: true, Checks: append(riskOf("DL003").Checks, check("10.9.9.9:53", ".", plan.UDP, verdict.Risk, answered(8), "DL004"))},
 	"self":       loopOf("DL002"),
+	"seen-last":  {Verdict: verdict.Loop, Probed: true, Checks: append(loopOf("DL010").Checks, check("10.9.9.7:53", ".", plan.UDP, verdict.Loop, returned(1, 0, false, plan.TCP), "DL001"))},
 	"service":    loopOf("DL006"),
 	"bare-loop":  loopOf("DL001"),
 	"refused":    unknownOf(failed(probe.Refused, "")),

@@ -69,6 +69,7 @@ func byUpstream(checks []CheckReport) [][]CheckReport {
 func (in Input) ofUpstream(group, all []CheckReport) ([]Finding, []Remedy) {
 	var fs []Finding
 	var rs []Remedy
+	told := false
 	var codes []string
 	for _, c := range group {
 		codes = append(codes, c.Codes...)
@@ -93,10 +94,14 @@ func (in Input) ofUpstream(group, all []CheckReport) ([]Finding, []Remedy) {
 			continue
 		}
 		f.Advice = advice(s)
-		fs = append(fs, f)
-		if rs == nil && slices.Contains(guilty, code) {
-			rs = remedies(s)
+		if slices.Contains(guilty, code) {
+			if told { // one cure for all that is wrong with it, said once
+				f.Advice = f.Advice[:1]
+			} else {
+				told, rs = true, remedies(s)
+			}
 		}
+		fs = append(fs, f)
 	}
 	return fs, rs
 }
