@@ -183,29 +183,36 @@ func loopbacks(p plan.Plan) []netip.Addr {
 // name, and keeps those that are clear: only they are offered.
 func (c command) findClean(ctx context.Context, s *probe.StandIn, o options, j *verdict.Input) {
 	candidates := plan.Server{Listeners: o.listeners, Zones: o.zones}
-	var from []string
+	listed := map[string]int{} // by file
 	for _, cand := range c.host.Candidates() {
+		listed[cand.File]++
 		if !plan.IsLocal(cand.Addr) && !slices.Contains(j.Facts.Own, cand.Addr) {
 			candidates.Upstreams = append(candidates.Upstreams, plan.Upstream{
 				Addr:   netip.AddrPortFrom(cand.Addr, 53),
 				Source: plan.Source{File: cand.File, Line: cand.Line},
 			})
-			from = append(from, cand.File)
 		}
 	}
-	if len(from) == 0 {
+	if len(candidates.Upstreams) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, candidateTime)
 	defer cancel()
-	try := verdict.Input{Plan: plan.New([]plan.Server{candidates}, plan.Options{Transports: o.plan.Transports}), Facts: j.Facts, Ears: j.Ears}
+	try := verdict.Input{
+		Plan:  plan.New([]plan.Server{candidates}, plan.Options{Transports: o.plan.Transports}),
+		Facts: j.Facts, Ears: j.Ears,
+	}
 	try.Results = s.Probe(ctx, try.Plan.Checks, o.probe)
 	for _, u := range verdict.ClearUpstreams(verdict.Judge(try)) {
 		j.Clean = append(j.Clean, u.Addr)
 		if j.CleanFrom == "" {
 			j.CleanFrom = u.Source.File
 		}
+		if u.Source.File == j.CleanFrom {
+			listed[j.CleanFrom]--
+		}
 	}
+	j.CleanPartly = listed[j.CleanFrom] > 0
 }
 
 // openOutput opens where results go, before anything is sent.
@@ -232,5 +239,20 @@ func (c command) write(out io.Writer, o options, r verdict.Report) error {
 	if err != nil {
 		return err
 	}
-	return w.Write(out, r)
+	if err := w.Write(out, r); err != nil {
+		return err
+	}
+	if name := os.Getenv("GITHUB_STEP_SUMMARY"); o.format == "github" && name != "" {
+		return appendSummary(name, r)
+	}
+	return nil
+}
+
+// appendSummary adds to the summary of a GitHub job what its page shows.
+func appendSummary(name string, r verdict.Report) error {
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	return errors.Join(report.Summary(f, r), f.Close())
 }

@@ -167,4 +167,3 @@ func asExit(err error, e *interface{ ExitCode() int }) bool {
 	*e = x
 	return ok
 }
-

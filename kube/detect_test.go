@@ -13,6 +13,7 @@ func TestDetect(t *testing.T) {
 	}{
 		"resolv.conf":                {"-", "# by NetworkManager\nsearch example\nnameserver 192.0.2.1\n", ResolvConf},
 		"resolv.conf, options":       {"-", "\n; x\r\noptions edns0\r\n", ResolvConf},
+		"resolv.conf, comment":       {"-", "# not a {\nnameserver 192.0.2.1", ResolvConf},
 		"resolv.conf, tab":           {"-", "nameserver\t192.0.2.1", ResolvConf},
 		"resolv.conf named Corefile": {"Corefile", "nameserver 192.0.2.1\n", ResolvConf},
 		"resolv.conf, misspelt":      {"/etc/resolv.conf", "namserver 192.0.2.1\n", ResolvConf},

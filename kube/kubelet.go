@@ -111,11 +111,14 @@ func (r *reader) kubelet(n *yaml.Node) (Kubelet, error) {
 		return Kubelet{}, &Error{r.file, r.doc, f.key.Line, "clusterDNS: expected a list of IP addresses"}
 	}
 	for _, ip := range r.list(r.get(n, "clusterDNS")) {
+		if !isString(ip) {
+			return Kubelet{}, &Error{r.file, r.doc, ip.Line, "clusterDNS: expected a list of strings"}
+		}
 		if a, ok := r.address(ip, "clusterDNS", "kubelet passes over it"); ok {
 			k.ClusterDNS = append(k.ClusterDNS, a.Addr)
 		}
 	}
 	k.ClusterDomain = r.str(n, "clusterDomain")
 	k.Problems = r.problems
-	return k, r.err()
+	return k, nil
 }

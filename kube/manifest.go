@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 
@@ -117,10 +118,7 @@ func (p *manifestParser) object(n *yaml.Node, kind string, lists int) {
 		return
 	}
 	p.seen[n] = true
-	if k := p.str(n, "kind"); k != "" {
-		kind = k
-	}
-	if kind == "" {
+	if kind = cmp.Or(kind, p.str(n, "kind")); kind == "" {
 		p.problem(n, "expected a Kubernetes object with a kind: not read")
 		return
 	}

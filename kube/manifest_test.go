@@ -28,6 +28,7 @@ func TestParseManifestErrors(t *testing.T) {
 		"Helm template":    {"kind: Service\n{{- if .Values.x }}\nspec: {}\n{{- end }}\n", "f:2: expected YAML or JSON: "},
 		"too large":        {strings.Repeat("# 456789\n", MaxSize/9+1), "f: expected at most 8 MiB"},
 		"too many values":  {configMap + "data: [" + strings.Repeat("1,", maxNodes) + "]", "f: expected at most 1048576 YAML values"},
+		"too many pairs":   {configMap + strings.Repeat("a: b\n", maxNodes*6/10), "f: expected at most 1048576 YAML values"},
 		"too deep":         {configMap + "data: " + deep, "f:2: expected YAML or JSON: exceeded max depth"},
 		"multiplied":       {bomb, "f: expected a document of bounded size: its aliases (*name) multiply it"},
 		"truncated JSON":   {`{"kind": "List", "items": [{"kind": "Pod"`, "f:1: expected YAML or JSON: "},
@@ -52,12 +53,13 @@ func TestNested(t *testing.T) {
 		data                string
 		workloads, problems int
 	}{
-		"one":        {nested(1), 1, 0},
-		"at limit":   {nested(maxLists), 1, 0},
-		"over limit": {nested(maxLists + 1), 0, 1},
-		"itself":     {"&l\nkind: List\nitems: [*l, *l, {kind: Pod, spec: {}}]\n", 1, 0},
-		"typed":      {"kind: PodList\nitems: [{spec: {}}, {spec: {}}]\n", 2, 0},
-		"CRLF, BOM":  {"\xef\xbb\xbfkind: Pod\r\nspec:\r\n  dnsPolicy: Default\r\n", 1, 0},
+		"one":                {nested(1), 1, 0},
+		"at limit":           {nested(maxLists), 1, 0},
+		"over limit":         {nested(maxLists + 1), 0, 1},
+		"itself":             {"&l\nkind: List\nitems: [*l, *l, {kind: Pod, spec: {}}]\n", 1, 0},
+		"typed":              {"kind: PodList\nitems: [{spec: {}}, {spec: {}}]\n", 2, 0},
+		"typed, but another": {"kind: PodList\nitems: [{kind: ConfigMap}, {kind: Pod, spec: {}}]\n", 1, 0},
+		"CRLF, BOM":          {"\xef\xbb\xbfkind: Pod\r\nspec:\r\n  dnsPolicy: Default\r\n", 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := ParseManifest("f", []byte(c.data))

@@ -50,7 +50,7 @@ func (m *Manifest) Servers() []Server {
 	}
 	for _, c := range m.ConfigMaps {
 		for _, t := range c.Texts {
-			if !isCorefile(t.Key) || read[identity{c.Namespace, "", c.Name, t.Key}] {
+			if t.Key != customaryKey || read[identity{c.Namespace, "", c.Name, t.Key}] {
 				continue
 			}
 			servers = append(servers, Server{
@@ -62,12 +62,9 @@ func (m *Manifest) Servers() []Server {
 	return servers
 }
 
-// isCorefile says whether a ConfigMap's key holds the Corefile of a server:
-// Corefile or, for a file that NodeLocal DNSCache makes its own from,
-// Corefile.base. Others (kubeadm's Corefile-backup) are not read by anyone.
-func isCorefile(key string) bool {
-	return key == "Corefile" || key == "Corefile.base"
-}
+// customaryKey is the ConfigMap key that holds a server's Corefile where no
+// -conf says otherwise. Its likes (kubeadm's Corefile-backup) nobody reads.
+const customaryKey = "Corefile"
 
 // customaryMounts is where the ConfigMap named and coredns-custom are in the
 // pods of kubeadm, k3s and AKS, for a manifest that does not show the pods.
@@ -93,7 +90,7 @@ func (m *Manifest) server(w *Workload) (Server, bool) {
 	})
 	for _, c := range containers {
 		s := Server{Path: c.conf, Workload: w, Port: c.port, manifest: m, namespace: w.Namespace, mounts: c.mounts}
-		if c.coreDNS || isCorefile(path.Base(c.conf)) {
+		if c.coreDNS || path.Base(c.conf) == customaryKey {
 			if texts, _ := s.Files(c.conf); len(texts) == 1 {
 				s.Corefile = texts[0]
 				return s, true
@@ -102,7 +99,7 @@ func (m *Manifest) server(w *Workload) (Server, bool) {
 		// A Corefile that -conf does not name: the default one, or the one that
 		// NodeLocal DNSCache fills in and writes elsewhere.
 		for _, f := range s.files() {
-			if isCorefile(f.text.Key) {
+			if f.text.Key == customaryKey {
 				s.Corefile, s.Path = f.text, cmp.Or(c.conf, f.path)
 				return s, true
 			}

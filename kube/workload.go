@@ -172,7 +172,7 @@ func (p *manifestParser) container(n *yaml.Node, volumes map[string][]source) co
 		c.port = uint16(port)
 	}
 	about := strings.ToLower(p.str(n, "name") + " " + p.str(n, "image") + " " + strings.Join(words, " "))
-	c.coreDNS = strings.Contains(about, "coredns") || strings.Contains(about, "node-cache")
+	c.coreDNS = strings.Contains(about, "coredns")
 	return c
 }
 

@@ -81,9 +81,10 @@ type scene struct {
 	Listen     string // "0.0.0.0:53", where the server will serve
 
 	// Clean lists addresses that this run probed and found clear, and
-	// CleanFrom the file that names them.
+	// CleanFrom the file that names them, Partly not them alone.
 	Clean     []netip.AddrPort
 	CleanFrom string
+	Partly    bool
 }
 
 // advice words what a finding means and what to do about it: the meaning

@@ -123,6 +123,7 @@ func (in Input) scene(code string, with, all []CheckReport) scene {
 		Listen:     c.listenNames(),
 		Clean:      in.Clean,
 		CleanFrom:  in.CleanFrom,
+		Partly:     in.CleanPartly,
 	}
 	if c.Unprobed != "" {
 		s.Failure, s.Detail = probe.NotProbed, c.Unprobed

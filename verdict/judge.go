@@ -29,9 +29,11 @@ type Input struct {
 	Elapsed time.Duration
 
 	// Clean lists upstreams that files of this host name, which were probed in
-	// the same way and found clear, and CleanFrom the file of the first.
-	Clean     []netip.AddrPort
-	CleanFrom string
+	// the same way and found clear, and CleanFrom the file of the first;
+	// CleanPartly says that not all that this file lists were.
+	Clean       []netip.AddrPort
+	CleanFrom   string
+	CleanPartly bool
 }
 
 // File is a resolv.conf that was read.

@@ -35,9 +35,10 @@ func remedies(s scene) []Remedy {
 }
 
 // kubeletFix has the kubelet hand on the file that names the clean upstreams.
-// There is none where that is the very file that names the guilty one.
+// There is none where that is the very file that names the guilty one, or where
+// it names others too, which the pods would get as well.
 func (s scene) kubeletFix() (Remedy, bool) {
-	if len(s.Clean) == 0 || s.CleanFrom == "" || s.CleanFrom == s.Upstream.Source.File {
+	if len(s.Clean) == 0 || s.CleanFrom == "" || s.Partly || s.CleanFrom == s.Upstream.Source.File {
 		return Remedy{}, false
 	}
 	return s.remedy(s.Clean, fmt.Sprintf("on the node, in %s write `resolvConf: %s`, so that pods get those upstreams",
