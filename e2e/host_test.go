@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 )
@@ -112,9 +113,10 @@ func TestNoSocket(t *testing.T) {
 			if c.none && (status == 2 || status == 3 || r.Verdict == "unknown") {
 				t.Errorf("verdict %s, exit status %d", r.Verdict, status)
 			}
-			calls := read(t, log)
-			if (calls == "") != c.none {
-				t.Errorf("socket calls:\n%s", calls)
+			// A thread that ends while strace attaches leaves a line without a name.
+			calls := regexp.MustCompile(`socket(pair)?\(.*`).FindAllString(read(t, log), -1)
+			if (len(calls) == 0) != c.none {
+				t.Errorf("socket calls: %q", calls)
 			}
 			for _, check := range r.Checks {
 				if c.none && check.Sent != 0 {

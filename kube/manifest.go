@@ -118,7 +118,7 @@ func (p *manifestParser) object(n *yaml.Node, kind string, lists int) {
 		return
 	}
 	p.seen[n] = true
-	if kind = cmp.Or(kind, p.str(n, "kind")); kind == "" {
+	if kind = cmp.Or(p.str(n, "kind"), kind); kind == "" {
 		p.problem(n, "expected a Kubernetes object with a kind: not read")
 		return
 	}

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -52,8 +51,7 @@ func dead() (*Server, error) {
 		far.Close()
 		return nil, err
 	}
-	_, cancel := context.WithCancel(context.Background())
-	return &Server{addr: at, cancel: cancel, stops: []func(){func() {
+	return &Server{addr: at, cancel: func() {}, stops: []func(){func() {
 		near.Close()
 		far.Close()
 		udp.Close()

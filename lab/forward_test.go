@@ -132,6 +132,18 @@ func TestForwardTurnsToTheNext(t *testing.T) {
 	}
 }
 
+func TestForwardGivesEachUpstreamItsShareOfTheTime(t *testing.T) {
+	t.Parallel()
+	silent, live := run(t, Silent()), run(t, Answer(dns.RcodeNameError))
+	s := run(t, Forward(First, silent.Addr(), live.Addr()))
+	if got := mustAsk(t, s, plan.UDP, "a.", dns.TypeA).Rcode; got != dns.RcodeNameError {
+		t.Errorf("rcode %d, want the living one's NXDOMAIN", got)
+	}
+	if silent.Queries() != 1 {
+		t.Errorf("the silent one was asked %d times, want once", silent.Queries())
+	}
+}
+
 func TestForwardAllTakesTheFirstAnswer(t *testing.T) {
 	quick := run(t, Answer(dns.RcodeNameError))
 	slow := run(t, Delay(time.Hour, Answer(dns.RcodeSuccess)))

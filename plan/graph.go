@@ -1,6 +1,11 @@
 package plan
 
-import "github.com/dnsloop/dnsloop/corefile"
+import (
+	"net"
+	"strconv"
+
+	"github.com/dnsloop/dnsloop/corefile"
+)
 
 // FromCorefile returns the servers of a Corefile: one for each forward of each
 // block, with the zones that it gets names of, and one without upstreams for a
@@ -47,11 +52,21 @@ func FromForward(s corefile.Forward, t corefile.To) Upstream {
 		u.Transport, u.Name = TLS, t.ServerName
 	case "https":
 		u.Transport, u.Name = HTTPS, t.ServerName
-		u.URL = "https://" + t.Addr.String() + "/dns-query"
+		u.URL = "https://" + authority(t) + "/dns-query"
 	default:
 		if s.ForceTCP {
 			u.Transport = TCP
 		}
 	}
 	return u
+}
+
+// authority is what an https upstream is asked for: its name where it has one,
+// though it is reached by address.
+func authority(t corefile.To) string {
+	host := t.Addr.Addr().String()
+	if t.ServerName != "" {
+		host = t.ServerName
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(t.Addr.Port())))
 }
