@@ -21,32 +21,25 @@ import (
 // guilty one are probed.
 const candidateTime = 3 * time.Second
 
-// inputs is what the arguments and the files behind them say.
-type inputs struct {
-	servers []plan.Server
-	files   []verdict.File
-}
-
 // check is the main job: read, plan, probe, judge, report, and become the
 // server where that was asked for and nothing speaks against it. An error is
 // one of usage or input: nothing was sent.
 func (c command) check(ctx context.Context, o options) (int, error) {
 	start := time.Now()
-	in, err := c.read(o)
+	in, err := c.read(ctx, o)
 	if err != nil {
 		return 0, err
 	}
-	out, err := c.openOutput(o.output)
+	outs, err := c.openOutputs(o.outputs)
 	if err != nil {
 		return 0, err
 	}
-	defer out.Close()
 
 	j := verdict.Input{
 		Plan:    plan.New(in.servers, o.plan),
 		Files:   in.files,
+		Remarks: in.remarks,
 		NoProbe: o.plan.NoProbe,
-		Pod:     o.plan.Pod,
 		FailOn:  o.failOn,
 	}
 	j.Facts = c.facts(j.Plan)
@@ -57,7 +50,7 @@ func (c command) check(ctx context.Context, o options) (int, error) {
 	j.Elapsed = time.Since(start)
 
 	r := verdict.Judge(j)
-	if err := c.write(out, o, r); err != nil {
+	if err := c.write(outs, o, r); err != nil {
 		fmt.Fprintf(c.stderr, "dnsloop: the report could not be written: %v\n", err)
 		return max(r.ExitStatus, verdict.ExitUnknown), nil
 	}
@@ -65,54 +58,6 @@ func (c command) check(ctx context.Context, o options) (int, error) {
 		return 0, become(o.server)
 	}
 	return r.ExitStatus, nil
-}
-
-// read turns the arguments into servers: all targets are one, each file is one.
-func (c command) read(o options) (inputs, error) {
-	var in inputs
-	targets := plan.Server{Listeners: o.listeners, Zones: o.zones}
-	files := slices.Clone(o.resolvConfs)
-	for _, a := range o.args {
-		u, err := plan.ParseTarget(a)
-		switch {
-		case errors.Is(err, plan.ErrNoTarget):
-			files = append(files, a)
-		case err != nil:
-			return in, err
-		case !slices.Contains(targets.Upstreams, u):
-			targets.Upstreams = append(targets.Upstreams, u)
-		}
-	}
-	if len(targets.Upstreams) > 0 {
-		in.servers = append(in.servers, targets)
-	}
-	for _, name := range files {
-		conf, err := c.readResolvConf(name)
-		if err != nil {
-			return in, err
-		}
-		in.files = append(in.files, verdict.File{Name: name, Conf: conf})
-		in.servers = append(in.servers, plan.FromResolvConf(name, conf, o.listeners, o.zones))
-	}
-	return in, nil
-}
-
-func (c command) readResolvConf(name string) (resolvconf.File, error) {
-	if name == "-" {
-		return resolvconf.Parse("standard input", c.stdin)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return resolvconf.File{}, fmt.Errorf("%s: neither an address (10.0.0.2, [fd00::2]:53, tls://…) nor a file that exists", name)
-		}
-		return resolvconf.File{}, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return resolvconf.File{}, fmt.Errorf("%s: a directory, expected a resolv.conf", name)
-	}
-	return resolvconf.Parse(name, f)
 }
 
 // facts gathers what is known of this host, before the stand-in holds ports of
@@ -215,37 +160,48 @@ func (c command) findClean(ctx context.Context, s *probe.StandIn, o options, j *
 	j.CleanPartly = listed[j.CleanFrom] > 0
 }
 
-// openOutput opens where results go, before anything is sent.
-func (c command) openOutput(name string) (io.WriteCloser, error) {
-	if name == "" {
-		return nopCloser{c.stdout}, nil
+// openOutputs opens where results go, before anything is sent.
+func (c command) openOutputs(outs []output) ([]io.WriteCloser, error) {
+	var files []io.WriteCloser
+	for _, out := range outs {
+		if out.file == "" {
+			files = append(files, nopCloser{c.stdout})
+			continue
+		}
+		f, err := os.Create(out.file)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
 	}
-	return os.Create(name)
+	return files, nil
 }
 
 type nopCloser struct{ io.Writer }
 
 func (nopCloser) Close() error { return nil }
 
-func (c command) write(out io.Writer, o options, r verdict.Report) error {
+// write writes the report in each format to its place.
+func (c command) write(files []io.WriteCloser, o options, r verdict.Report) error {
 	dir, err := os.Getwd()
 	if err != nil {
 		dir = "/"
 	}
-	w, err := report.For(o.format, report.Options{
-		Color: o.color == "always" || o.color == "auto" && o.output == "" && wantsColor(c.stdout),
-		Quiet: o.quiet, Dir: dir, Version: version(),
-	})
-	if err != nil {
-		return err
+	var errs []error
+	for i, out := range o.outputs {
+		w, err := report.For(out.format, report.Options{
+			Color: o.color == "always" || o.color == "auto" && out.file == "" && wantsColor(c.stdout),
+			Quiet: o.quiet, Dir: dir, Version: version(),
+		})
+		if err == nil {
+			err = errors.Join(w.Write(files[i], r), files[i].Close())
+		}
+		if name := os.Getenv("GITHUB_STEP_SUMMARY"); err == nil && out.format == "github" && name != "" {
+			err = appendSummary(name, r)
+		}
+		errs = append(errs, err)
 	}
-	if err := w.Write(out, r); err != nil {
-		return err
-	}
-	if name := os.Getenv("GITHUB_STEP_SUMMARY"); o.format == "github" && name != "" {
-		return appendSummary(name, r)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // appendSummary adds to the summary of a GitHub job what its page shows.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/dnsloop/dnsloop/host"
+	"github.com/dnsloop/dnsloop/kube"
 	"github.com/dnsloop/dnsloop/plan"
 	"github.com/dnsloop/dnsloop/probe"
 	"github.com/dnsloop/dnsloop/report"
@@ -99,15 +101,16 @@ func findServer(server []string) error {
 // options is what the command line says, checked.
 type options struct {
 	args        []string
+	files       []input // named by an option that says what they are
 	resolvConfs []string
+	allow       allowed
 	listeners   []plan.Listener
 	zones       []string
 	plan        plan.Options
 	probe       probe.Options
 	timeout     time.Duration
 	failOn      verdict.FailOn
-	format      string
-	output      string
+	outputs     []output
 	color       string
 	quiet       bool
 	verbose     bool
@@ -117,9 +120,10 @@ type options struct {
 const usageText = `dnsloop [options] [TARGET | FILE ...] [-- COMMAND [ARG ...]]
 
 TARGET is an upstream: 10.0.0.2, 10.0.0.2:5353, [fd00::2]:53, fe80::1%eth0,
-udp://…, tcp://…, tls://… (port 853), https://…. FILE is a resolv.conf, - is
-standard input. No argument means /etc/resolv.conf. With COMMAND, dnsloop
-becomes it where the exit status would be 0.`
+udp://…, tcp://…, tls://… (port 853), https://…. FILE is a resolv.conf, a
+Corefile, a kubelet's configuration or a Kubernetes manifest, - is standard
+input. No argument means /etc/resolv.conf. With COMMAND, dnsloop becomes it
+where the exit status would be 0.`
 
 const description = `Dnsloop listens where a DNS server is about to serve, asks each upstream that the
 server would forward to, and sees whether its own questions come back.
@@ -155,7 +159,11 @@ func flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "listen", Aliases: []string{"l"}, Usage: "`ADDR:PORT` where the server will serve, repeatable (default: :53)"},
 		&cli.StringSliceFlag{Name: "zone", Aliases: []string{"z"}, Usage: "`ZONE` to probe under, repeatable (default: .)"},
-		&cli.StringSliceFlag{Name: "resolv-conf", Usage: "check `FILE`, a resolv.conf"},
+		&cli.StringSliceFlag{Name: "resolv-conf", Usage: "`FILE` is a resolv.conf; beside a Corefile or manifest, what their /etc/resolv.conf is"},
+		&cli.StringSliceFlag{Name: "corefile", Usage: "`FILE` is a Corefile"},
+		&cli.StringSliceFlag{Name: "kubelet-config", Usage: "`FILE` is a kubelet's configuration or flags"},
+		&cli.StringSliceFlag{Name: "manifest", Usage: "`FILE` holds Kubernetes manifests"},
+		&cli.StringSliceFlag{Name: "allow", Usage: "`ADDR[:PORT]` is an upstream meant to be local: no risk"},
 		&cli.StringFlag{Name: "transport", Value: "udp,tcp", Usage: "how plain upstreams are asked: `udp,tcp`, udp or tcp"},
 		&cli.StringSliceFlag{Name: "qtype", Usage: "query `TYPE`, repeatable (default: a mix of HINFO, A, TXT, AAAA)"},
 		&cli.IntFlag{Name: "probes", Value: probe.DefaultProbes, Usage: "`N` answered probes before a check may be called clear"},
@@ -166,7 +174,7 @@ func flags() []cli.Flag {
 		&cli.BoolFlag{Name: "no-probe", Usage: "judge the configuration alone; no socket is opened"},
 		&cli.BoolFlag{Name: "pod", Usage: "read the files as a pod would: loopback is the pod itself"},
 		&cli.StringFlag{Name: "fail-on", Value: "unknown", Usage: "the mildest verdict that fails: never, loop, unknown or risk"},
-		&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: "text", Usage: "text, json, sarif, junit or github"},
+		&cli.StringSliceFlag{Name: "format", Aliases: []string{"f"}, Usage: "text (default), json, sarif, junit or github; with `FORMAT=FILE` beside another, into a file"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write results to `FILE` instead of standard output"},
 		&cli.StringFlag{Name: "color", Value: "auto", Usage: "auto, always or never"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "the verdict line alone"},
@@ -182,8 +190,6 @@ func optionsFrom(cc *cli.Context) (options, error) {
 		plan:        plan.Options{NoProbe: cc.Bool("no-probe"), Pod: cc.Bool("pod")},
 		timeout:     cc.Duration("timeout"),
 		failOn:      verdict.FailOn(cc.String("fail-on")),
-		format:      cc.String("format"),
-		output:      cc.String("output"),
 		color:       cc.String("color"),
 		quiet:       cc.Bool("quiet"),
 		verbose:     cc.Bool("verbose"),
@@ -193,7 +199,12 @@ func optionsFrom(cc *cli.Context) (options, error) {
 			return o, fmt.Errorf("%s: options go before targets and files", a)
 		}
 	}
-	if len(o.args)+len(o.resolvConfs) == 0 {
+	for _, f := range fileFlags {
+		for _, name := range cc.StringSlice(f.name) {
+			o.files = append(o.files, input{name: name, kinds: f.kinds})
+		}
+	}
+	if len(o.args)+len(o.files) == 0 {
 		o.args = []string{systemResolvConf}
 	}
 	for _, f := range []func() error{
@@ -201,13 +212,85 @@ func optionsFrom(cc *cli.Context) (options, error) {
 		func() error { return o.how(cc) },
 		func() error { return oneOf("fail-on", string(o.failOn), "never", "loop", "unknown", "risk") },
 		func() error { return oneOf("color", o.color, "auto", "always", "never") },
-		func() error { return oneOf("format", o.format, report.Formats...) },
+		func() error { return o.what(cc.StringSlice("format"), cc.String("output")) },
+		func() error { return o.allow.parse(cc.StringSlice("allow")) },
 	} {
 		if err := f(); err != nil {
 			return o, err
 		}
 	}
 	return o, nil
+}
+
+// fileFlags name files and say what they are.
+var fileFlags = []struct {
+	name  string
+	kinds []kube.Kind // told apart by content where there are two
+}{
+	{"resolv-conf", []kube.Kind{kube.ResolvConf}},
+	{"corefile", []kube.Kind{kube.Corefile}},
+	{"kubelet-config", []kube.Kind{kube.KubeletConfig, kube.KubeletFlags}},
+	{"manifest", []kube.Kind{kube.Manifests}},
+}
+
+// output is one format and where it goes; no file is standard output.
+type output struct {
+	format, file string
+}
+
+// what is written where.
+func (o *options) what(formats []string, file string) error {
+	if len(formats) == 0 {
+		formats = []string{"text"}
+	}
+	first := true
+	for _, f := range formats {
+		format, to, named := strings.Cut(f, "=")
+		if err := oneOf("format", format, report.Formats...); err != nil {
+			return err
+		}
+		switch {
+		case named && to == "":
+			return fmt.Errorf("--format %q: expected a file after =", f)
+		case !named && !first:
+			return fmt.Errorf("--format %q: a second format needs a file, as in %s=report", f, format)
+		case !named:
+			first, to = false, file
+		}
+		o.outputs = append(o.outputs, output{format, to})
+	}
+	if file != "" && first {
+		return errors.New("--output: each --format has a file of its own")
+	}
+	return nil
+}
+
+// allowed are the upstreams that the user means to be local.
+type allowed []netip.AddrPort // port 0: any
+
+func (a *allowed) parse(args []string) error {
+	for _, s := range args {
+		if addr, err := netip.ParseAddr(s); err == nil {
+			*a = append(*a, netip.AddrPortFrom(addr.Unmap(), 0))
+			continue
+		}
+		u, err := plan.ParseTarget(s)
+		if err != nil || u.Transport != "" {
+			return fmt.Errorf("--allow %q: expected ADDR or ADDR:PORT", s)
+		}
+		*a = append(*a, u.Addr)
+	}
+	return nil
+}
+
+// reason is why an upstream is allowed; empty: it is not.
+func (a allowed) reason(up netip.AddrPort) string {
+	if slices.ContainsFunc(a, func(x netip.AddrPort) bool {
+		return x.Addr() == up.Addr() && (x.Port() == 0 || x.Port() == up.Port())
+	}) {
+		return "--allow"
+	}
+	return ""
 }
 
 // where the server will serve, and for which zones.

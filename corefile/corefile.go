@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/coredns/caddy/caddyfile"
 )
@@ -41,7 +43,27 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return e.Pos.String() + ": " + e.Msg + " (CoreDNS would not start)"
+	return printable(e.Pos.String() + ": " + e.Msg + " (CoreDNS would not start)")
+}
+
+// maxMessage is how long a message may be, in characters: words of a Corefile
+// may be as long as the file.
+const maxMessage = 500
+
+// printable is s without what a terminal could choke on, and not too long.
+func printable(s string) string {
+	var b strings.Builder
+	n := 0
+	for _, r := range s {
+		if n++; n > maxMessage {
+			return b.String() + "…"
+		}
+		if !unicode.IsPrint(r) {
+			r = unicode.ReplacementChar
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // ErrLimit says that a file is refused for its size, or for that of what it
@@ -51,7 +73,7 @@ var ErrLimit = errors.New("more than is read of a Corefile")
 // Problem is something that CoreDNS passes over, or that is not known here.
 type Problem struct {
 	Pos
-	Reason string
+	Reason string // printable
 }
 
 // File is what a Corefile says.
@@ -224,7 +246,7 @@ func (r *reader) read() error {
 }
 
 func (r *reader) problem(at Pos, format string, args ...any) {
-	*r.problems = append(*r.problems, Problem{Pos: at, Reason: fmt.Sprintf(format, args...)})
+	*r.problems = append(*r.problems, Problem{Pos: at, Reason: printable(fmt.Sprintf(format, args...))})
 }
 
 // listen adds the listeners that the block does not have yet.

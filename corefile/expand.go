@@ -295,7 +295,7 @@ func (x *expander) file(pos Pos, path string) ([]caddyfile.Token, error) {
 }
 
 func (x *expander) problem(at Pos, format string, args ...any) {
-	*x.problems = append(*x.problems, Problem{Pos: at, Reason: fmt.Sprintf(format, args...)})
+	*x.problems = append(*x.problems, Problem{Pos: at, Reason: printable(fmt.Sprintf(format, args...))})
 }
 
 func (e Env) readFile(path string) ([]byte, error) {

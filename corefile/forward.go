@@ -15,6 +15,10 @@ import (
 // in plugin/forward/setup.go and plugin/grpc/setup.go).
 const maxTo = 15
 
+// defaultExpire is how long forward keeps an idle connection
+// (plugin/forward/forward.go).
+const defaultExpire = 10 * time.Second
+
 // The plugins that ask upstreams.
 const (
 	pluginForward   = "forward"
@@ -31,7 +35,7 @@ func (r *reader) forward(w *walker) error {
 		if err != nil {
 			return err
 		}
-		s := forwardOptions{walker: w, f: &f, reader: r}
+		s := forwardOptions{walker: w, f: &f, reader: r, expire: defaultExpire}
 		for w.NextBlock() {
 			if err := s.option(w.Val()); err != nil {
 				return err
@@ -54,6 +58,9 @@ func (r *reader) forward(w *walker) error {
 // stanza reads the first line of a stanza: PLUGIN FROM TO...
 func (r *reader) stanza(w *walker, plugin string) (Forward, []argument, error) {
 	f := Forward{Pos: w.pos(), Plugin: plugin, Policy: "random"}
+	if w.Val() != plugin { // from a snippet, or behind a brace: not on a line of its own to the parser
+		return f, nil, w.errorf("%q is read as part of the %s before it, not as a directive", w.Val(), plugin)
+	}
 	from, err := w.one("a zone and upstreams")
 	if err != nil {
 		return f, nil, err

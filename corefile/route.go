@@ -131,7 +131,7 @@ func (f *File) findZones() {
 				}
 			}
 			if len(s.Zones) == 0 {
-				f.Problems = append(f.Problems, Problem{s.Pos, s.Plugin + " never gets a name: " + f.whyNot(i, j)})
+				f.Problems = append(f.Problems, Problem{s.Pos, printable(s.Plugin + " never gets a name: " + f.whyNot(i, j))})
 			}
 		}
 	}

@@ -55,6 +55,9 @@ func (r *reader) upstreams(f Forward, args []argument) ([]To, error) {
 			return nil, err
 		}
 		for _, t := range to {
+			if f.Plugin == pluginGRPC && t.Reason == "" { // whatever names it, a file too
+				t.Scheme, t.Reason = schemeGRPC, notSpoken
+			}
 			if t.ServerName != "" && f.TLSServerName != "" {
 				return nil, &Error{a.pos, fmt.Sprintf("two names for the certificate of %s: %s and tls_servername %s", a.text, t.ServerName, f.TLSServerName)}
 			}
@@ -73,8 +76,8 @@ func (r *reader) upstreams(f Forward, args []argument) ([]To, error) {
 // addTo leaves out what asks the same address in the same way, the first kept.
 func addTo(all []To, t To) []To {
 	for _, o := range all {
-		if o.Scheme == t.Scheme && o.Addr == t.Addr && o.Host == t.Host && o.Reason == t.Reason &&
-			strings.EqualFold(o.ServerName, t.ServerName) && (t.Addr.Addr().IsValid() || o.Text == t.Text) {
+		same := o.Scheme == t.Scheme && o.Addr == t.Addr && strings.EqualFold(o.ServerName, t.ServerName)
+		if same && (t.Addr.Addr().IsValid() || o.Text == t.Text) {
 			return all
 		}
 	}
@@ -94,8 +97,7 @@ func (r *reader) upstream(f Forward, a argument) ([]To, error) {
 		return []To{to}, nil
 	case rest == "":
 		return bad("not an upstream: %q", a.text)
-	case f.Plugin == pluginGRPC:
-		to.Scheme, to.Reason = schemeGRPC, notSpoken
+	case f.Plugin == pluginGRPC && scheme == schemeDNS:
 	case scheme == schemeUnix || scheme == schemeGRPC || scheme == schemeHTTPS3:
 		return bad("%s:// is no transport to an upstream: %q", scheme, a.text)
 	case scheme == schemeHTTPS && strings.Contains(rest, "/"):
@@ -117,7 +119,7 @@ func (r *reader) upstream(f Forward, a argument) ([]To, error) {
 		if resolvable(&to, rest) {
 			return []To{to}, nil
 		}
-		if strings.Contains(path, "/") {
+		if filePath.MatchString(path) && !isPrefix(path) {
 			to.Reason = fmt.Sprintf("the file %s is not here", path)
 			return []To{to}, nil
 		}
@@ -143,7 +145,7 @@ func (r *reader) address(to *To, s string) bool {
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 {
-		to.Reason = fmt.Sprintf("no port to ask: %q", port)
+		number, to.Reason = 0, fmt.Sprintf("no port to ask: %q", port)
 	}
 	to.Addr = netip.AddrPortFrom(ip.Unmap(), uint16(number))
 	if to.Scheme == schemeTLS || to.Scheme == schemeQUIC {
@@ -217,6 +219,14 @@ func resolvable(to *To, s string) bool {
 		to.Reason = notResolved
 	}
 	return true
+}
+
+// filePath is what looks like a file that is on another machine.
+var filePath = regexp.MustCompile(`^[\w.-]*(/[\w.-]+)+$`)
+
+func isPrefix(s string) bool {
+	_, err := netip.ParsePrefix(s)
+	return err == nil
 }
 
 // Resolve replaces the upstreams that are known by name by the addresses that

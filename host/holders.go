@@ -63,7 +63,7 @@ func (h Host) Holders(port uint16) []Holder {
 }
 
 // readSockets streams a table of sockets and keeps those with this local port
-// and state that have no peer. Busy hosts have 100 000 lines: a line is looked
+// and state. Busy hosts have 100 000 lines: a line is looked
 // into only where it names the port. Lines that make no sense are passed over.
 func readSockets(r io.Reader, port uint16, state string, order binary.ByteOrder) []socket {
 	var found []socket
@@ -80,9 +80,6 @@ func readSockets(r io.Reader, port uint16, state string, order binary.ByteOrder)
 		}
 		addr, err := parseHexAddrPort(f[1], order)
 		if err != nil || addr.Port() != port {
-			continue
-		}
-		if peer, err := parseHexAddrPort(f[2], order); err != nil || peer.Port() != 0 {
 			continue
 		}
 		found = append(found, socket{addr: addr, inode: f[9]})

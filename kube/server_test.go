@@ -97,20 +97,33 @@ func TestServerFlags(t *testing.T) {
 	}
 }
 
-// TestNoServer holds pods with a -conf that is no CoreDNS's.
-func TestNoServer(t *testing.T) {
-	m := parse(t, `
+// TestWhichServer holds which containers with a -conf are taken for a CoreDNS
+// where the ConfigMap's key is not named Corefile.
+func TestWhichServer(t *testing.T) {
+	const data = `
 kind: ConfigMap
-metadata: {name: web}
-data: {nginx.conf: "http {}"}
+metadata: {name: conf}
+data: {main: ". {}"}
 ---
 kind: Pod
 spec:
-  volumes: [{name: v, configMap: {name: web}}]
-  containers: [{name: web, args: [-conf, /etc/nginx.conf], volumeMounts: [{name: v, mountPath: /etc}]}]
-`)
-	if s := m.Servers(); len(s) != 0 {
-		t.Errorf("got %+v, want none", s)
+  volumes: [{name: v, configMap: {name: conf, items: [{key: main, path: %s}]}}]
+  containers: [{name: x, image: %s, args: [-conf, /etc/%s], volumeMounts: [{name: v, mountPath: /etc}]}]
+`
+	for name, c := range map[string]struct {
+		path, image string
+		want        int
+	}{
+		"by the image": {"dns.conf", "registry.example/CoreDNS:1", 1},
+		"by the file":  {"Corefile", "registry.example/resolver", 1},
+		"nginx":        {"nginx.conf", "nginx", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			servers := parse(t, fmt.Sprintf(data, c.path, c.image, c.path)).Servers()
+			if len(servers) != c.want {
+				t.Errorf("got %+v, want %d", servers, c.want)
+			}
+		})
 	}
 }
 

@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"context"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -188,6 +190,40 @@ func TestForwardWaitsPastForgeries(t *testing.T) {
 	s := run(t, Forward(First, up.Addr()))
 	if got := mustAsk(t, s, plan.UDP, "a.", dns.TypeA); got.Rcode != dns.RcodeNameError {
 		t.Errorf("rcode %d, want NXDOMAIN", got.Rcode)
+	}
+}
+
+func TestForwardRefusesBeyondItsLimit(t *testing.T) {
+	const limit = 150
+	arrived := make(chan struct{}, limit+1)
+	up := run(t, func(context.Context, *Query) Reply {
+		arrived <- struct{}{}
+		return Reply{}
+	})
+	h := Forward(First, up.Addr())
+	q := &Query{Msg: new(dns.Msg).SetQuestion("a.", dns.TypeA), Transport: plan.TCP} // none is lost over TCP
+	ctx, cancel := context.WithCancel(t.Context())
+	var outstanding sync.WaitGroup
+	for range limit {
+		outstanding.Go(func() { h(ctx, q) })
+	}
+	within(t, "the queries' arrival", func() {
+		for range limit {
+			<-arrived
+		}
+	})
+	if r := h(ctx, q); unpack(t, r.Messages[0]).Rcode != dns.RcodeRefused {
+		t.Errorf("one more than %d: %v, want REFUSED", limit, unpack(t, r.Messages[0]).MsgHdr)
+	}
+	cancel()
+	within(t, "the end of those outstanding", outstanding.Wait)
+	// Their places are free again.
+	live := run(t, Answer(dns.RcodeNameError))
+	h = Forward(First, live.Addr())
+	for range limit + 1 {
+		if r := h(t.Context(), q); unpack(t, r.Messages[0]).Rcode != dns.RcodeNameError {
+			t.Fatalf("got %v, want NXDOMAIN", unpack(t, r.Messages[0]).MsgHdr)
+		}
 	}
 }
 

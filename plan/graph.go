@@ -1,62 +1,123 @@
 package plan
 
 import (
+	"cmp"
 	"net"
+	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/dnsloop/dnsloop/corefile"
 )
 
-// FromCorefile returns the servers of a Corefile: one for each forward of each
-// block, with the zones that it gets names of, and one without upstreams for a
-// block that forwards nothing. Left out are upstreams that cannot be asked
-// (their To says why), and zones and listeners that are still to be filled in.
-func FromCorefile(f corefile.File) []Server {
+// Route is a check's place in a Corefile, and the whole file around it.
+type Route struct {
+	File  *corefile.File
+	Graph corefile.Graph
+	Paths []corefile.Path // of the whole file
+	Index int             // of the check's own
+}
+
+// Path is the check's upstream and zone, with what the file itself says of them.
+func (r *Route) Path() corefile.Path { return r.Paths[r.Index] }
+
+// To is the upstream as the file names it.
+func (r *Route) To(h corefile.Hop) corefile.To {
+	return r.Forward(h).To[h.To]
+}
+
+// Forward is the stanza that an upstream stands in.
+func (r *Route) Forward(h corefile.Hop) corefile.Forward {
+	return r.File.Blocks[h.Block].Forwards[h.Forward]
+}
+
+// unprobed says why the file alone decides a check; empty: it does not.
+func (r *Route) unprobed() string {
+	if r == nil {
+		return ""
+	}
+	switch p := r.Path(); p.Fate {
+	case corefile.Self, corefile.Circle:
+		return ByFile
+	case corefile.Chain:
+		return OfServer
+	case corefile.Unasked:
+		return r.To(p.Hop).Reason
+	}
+	return ""
+}
+
+// FromCorefile lists the servers that a Corefile makes: one for each upstream
+// and zone that it forwards. In a pod every loopback address at a port that
+// the server listens on is the server's own. On a host the same goes for
+// the listeners of other blocks; that a block's own wildcard listener holds an
+// address is for the stand-in to see.
+func FromCorefile(f corefile.File, pod bool) []Server {
+	r := Route{File: &f, Graph: f.Graph(IsLocal)}
+	r.Paths = r.Graph.Paths()
 	var servers []Server
 	for _, b := range f.Blocks {
-		var listeners []Listener
-		for _, l := range b.Listeners {
-			listeners = append(listeners, Listener{Addr: l.Addr})
-		}
-		if len(b.Forwards) == 0 {
-			servers = append(servers, Server{Listeners: listeners})
-		}
-		for _, s := range b.Forwards {
-			server := Server{Listeners: listeners}
-			for _, z := range s.Zones {
-				if !corefile.IsPlaceholder(z) {
-					server.Zones = append(server.Zones, z)
-				}
-			}
-			for _, t := range s.To {
-				if t.Reason == "" {
-					server.Upstreams = append(server.Upstreams, FromForward(s, t))
-				}
-			}
-			servers = append(servers, server)
+		if len(b.Forwards) == 0 { // what comes home there comes home all the same
+			servers = append(servers, Server{Listeners: listenersOf(b), Pod: pod})
 		}
 	}
+	for i, p := range r.Paths {
+		block := f.Blocks[p.Block]
+		to := r.To(p.Hop)
+		if p.Fate == corefile.Self && !pod && !names(block.Listeners, to.Addr) {
+			r.Paths[i].Fate = corefile.Outside
+		}
+		own := r
+		own.Index = i
+		servers = append(servers, Server{
+			Listeners: listenersOf(block),
+			Zones:     []string{p.Zone},
+			Upstreams: []Upstream{FromForward(block.Forwards[p.Forward], to)},
+			Pod:       pod,
+			Route:     &own,
+		})
+	}
 	return servers
+}
+
+// names reports whether a listener is bound to the very address.
+func names(ls []corefile.Listener, a netip.AddrPort) bool {
+	return slices.ContainsFunc(ls, func(l corefile.Listener) bool { return l.Addr == a && !a.Addr().IsUnspecified() })
+}
+
+// listenersOf are the sockets of a block that the stand-in opens.
+func listenersOf(b corefile.Block) []Listener {
+	var ls []Listener
+	for _, l := range b.Listeners {
+		if l.Scheme == "dns" {
+			ls = append(ls, Listener{Addr: l.Addr})
+		}
+	}
+	return ls
 }
 
 // FromForward is the upstream that a forward asks, in the way that it asks:
 // over TCP alone with force_tcp, else as the client came. With prefer_udp a
 // truncated answer still leads to TCP, so both are probed.
 func FromForward(s corefile.Forward, t corefile.To) Upstream {
-	u := Upstream{Addr: t.Addr, Source: Source{File: t.File, Line: t.Line}}
+	u := Upstream{Addr: t.Addr, Source: Source(t.Pos), Name: t.ServerName}
 	if t.Source.File != "" {
-		u.Source = Source(t.Source)
+		u.Source, u.Via = Source(t.Source), Source(t.Pos)
 	}
 	switch t.Scheme {
 	case "tls":
-		u.Transport, u.Name = TLS, t.ServerName
+		u.Transport, u.Name = TLS, cmp.Or(t.ServerName, s.TLSServerName)
 	case "https":
-		u.Transport, u.Name = HTTPS, t.ServerName
-		u.URL = "https://" + authority(t) + "/dns-query"
-	default:
+		u.Transport, u.URL = HTTPS, "https://"+authority(t)+"/dns-query"
+	case "dns":
 		if s.ForceTCP {
 			u.Transport = TCP
 		}
+	default: // quic, grpc: not spoken here, so never asked
+		u.Transport = Transport(t.Scheme)
+	}
+	if !u.Addr.Addr().IsValid() && u.Name == "" {
+		u.Name = cmp.Or(t.Host, t.Text)
 	}
 	return u
 }

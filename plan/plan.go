@@ -45,9 +45,14 @@ type Upstream struct {
 	// URL is the whole URL of an HTTPS upstream.
 	URL    string
 	Source Source
+	// Via is the line of the Corefile that names the file of Source.
+	Via Source
 	// Allowed is why the user means this upstream to be what it is, local
 	// perhaps: what is only a risk is then no more than a note. Empty: not allowed.
 	Allowed string
+	// Own is how the address leads to the very server that forwards to it, as
+	// its manifest tells: no packet need show it. Empty: it does not.
+	Own string
 }
 
 // String is the upstream as reports name it: its URL, or address and port, the
@@ -56,6 +61,8 @@ func (u Upstream) String() string {
 	switch {
 	case u.URL != "":
 		return u.URL
+	case !u.Addr.Addr().IsValid() && u.Addr.Port() == 0:
+		return u.Name
 	case !u.Addr.Addr().IsValid():
 		return net.JoinHostPort(u.Name, strconv.Itoa(int(u.Addr.Port())))
 	}
@@ -73,6 +80,8 @@ type Server struct {
 	Listeners []Listener
 	Zones     []string // fully qualified, lower case
 	Upstreams []Upstream
+	Pod       bool   // it runs in a pod, as Options.Pod has it for all
+	Route     *Route // its place in a Corefile; nil outside of one
 }
 
 // Options are what the user said of the whole run.
@@ -89,6 +98,8 @@ type Check struct {
 	Transport Transport
 	// Listeners are those of the server that forwards to the upstream.
 	Listeners []Listener
+	Pod       bool   // the server runs in a pod: loopback is the pod itself
+	Route     *Route // the server's place in a Corefile; nil outside of one
 	// Unprobed says why the check is judged without a packet; empty: it is probed.
 	Unprobed string
 }
@@ -97,6 +108,8 @@ type Check struct {
 const (
 	ByRequest = "--no-probe"
 	OfThePod  = "loopback is the pod itself, not this host"
+	ByFile    = "the configuration itself closes the circle"
+	OfServer  = "an address of this very server"
 	NoEar     = "the stand-in could listen nowhere, so no return would be heard"
 )
 
@@ -130,17 +143,20 @@ func checks(s Server, u Upstream, o Options) []Check {
 	if u.Transport != "" {
 		over = []Transport{u.Transport}
 	}
-	unprobed := ""
+	c := Check{Upstream: u, Listeners: s.Listeners, Pod: s.Pod || o.Pod, Route: s.Route, Unprobed: s.Route.unprobed()}
 	switch {
+	case c.Unprobed != "":
+	case u.Own != "":
+		c.Unprobed = OfServer
 	case o.NoProbe:
-		unprobed = ByRequest
-	case o.Pod && IsLocal(u.Addr.Addr()):
-		unprobed = OfThePod
+		c.Unprobed = ByRequest
+	case c.Pod && IsLocal(u.Addr.Addr()):
+		c.Unprobed = OfThePod
 	}
 	var cs []Check
-	for _, z := range s.Zones {
-		for _, t := range over {
-			cs = append(cs, Check{Upstream: u, Zone: z, Transport: t, Listeners: s.Listeners, Unprobed: unprobed})
+	for _, c.Zone = range s.Zones {
+		for _, c.Transport = range over {
+			cs = append(cs, c)
 		}
 	}
 	return cs

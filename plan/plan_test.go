@@ -43,7 +43,7 @@ func TestNew(t *testing.T) {
 		want    []string
 	}{
 		"upstream, then zone, then transport": {
-			[]Server{{wild, []string{".", "example."}, []Upstream{target("10.0.0.2"), target("tls://10.0.0.3")}}}, both,
+			[]Server{{Listeners: wild, Zones: []string{".", "example."}, Upstreams: []Upstream{target("10.0.0.2"), target("tls://10.0.0.3")}}}, both,
 			[]string{
 				"listen 0.0.0.0:53", "listen [::]:53",
 				"10.0.0.2:53 . udp :0", "10.0.0.2:53 . tcp :0", "10.0.0.2:53 example. udp :0", "10.0.0.2:53 example. tcp :0",
@@ -51,7 +51,7 @@ func TestNew(t *testing.T) {
 			},
 		},
 		"a scheme beats --transport": {
-			[]Server{{nil, []string{"."}, []Upstream{target("udp://10.0.0.2"), target("10.0.0.3")}}}, Options{Transports: []Transport{TCP}},
+			[]Server{{Listeners: nil, Zones: []string{"."}, Upstreams: []Upstream{target("udp://10.0.0.2"), target("10.0.0.3")}}}, Options{Transports: []Transport{TCP}},
 			[]string{"10.0.0.2:53 . udp :0", "10.0.0.3:53 . tcp :0"},
 		},
 		"listeners of two servers, each once": {
@@ -59,11 +59,11 @@ func TestNew(t *testing.T) {
 			[]string{"listen 0.0.0.0:53", "listen [::]:53"},
 		},
 		"no probe": {
-			[]Server{{nil, []string{"."}, []Upstream{target("10.0.0.2")}}}, Options{Transports: []Transport{UDP}, NoProbe: true},
+			[]Server{{Listeners: nil, Zones: []string{"."}, Upstreams: []Upstream{target("10.0.0.2")}}}, Options{Transports: []Transport{UDP}, NoProbe: true},
 			[]string{"10.0.0.2:53 . udp :0 unprobed: " + ByRequest},
 		},
 		"a pod's loopback is not this host's": {
-			[]Server{{nil, []string{"."}, []Upstream{target("127.0.0.53"), target("::"), target("10.0.0.2")}}}, Options{Transports: []Transport{UDP}, Pod: true},
+			[]Server{{Listeners: nil, Zones: []string{"."}, Upstreams: []Upstream{target("127.0.0.53"), target("::"), target("10.0.0.2")}}}, Options{Transports: []Transport{UDP}, Pod: true},
 			[]string{"127.0.0.53:53 . udp :0 unprobed: " + OfThePod, "[::]:53 . udp :0 unprobed: " + OfThePod, "10.0.0.2:53 . udp :0"},
 		},
 	} {

@@ -101,7 +101,10 @@ func (p *parser) other(n int, text, word string) {
 		return
 	case last >= 0 && strings.HasSuffix(names[last], "\r"):
 		names[last] = strings.TrimSuffix(names[last], "\r")
-		if word == "search" || word == "domain" {
+		switch word {
+		case "sortlist": // its loop in res_init.c ends at blanks, newline and ";" alone
+			p.problem(n, "a carriage return ends the line: glibc reads it for ever, and programs hang")
+		case "search", "domain":
 			p.problem(n, fmt.Sprintf("a carriage return ends the line: glibc takes it for a part of the domain %s", quote(names[last])))
 		}
 	}

@@ -34,20 +34,20 @@ func glibcMatch(line, keyword string) (rest string, ok bool) {
 	return strings.TrimLeft(rest, " \t"), true
 }
 
-// glibcNameserver reads a nameserver line as res_vinit_1 in res_init.c does:
-// inet_aton first, which ends at any ASCII white space, then inet_pton of what
-// stands before the first space, tab or %. A carriage return ends an IPv4
-// address but spoils an IPv6 one.
+// glibcNameserver reads a nameserver line as res_vinit_1 in res_init.c has done
+// since glibc 2.29: the text before the first space or tab must be an address
+// to inet_aton, or what of it precedes a % to inet_pton. Nothing else ends an
+// address, neither a comment sign nor a carriage return.
 func glibcNameserver(line string) (glibcAddr, bool) {
 	rest, ok := glibcMatch(line, "nameserver")
 	if !ok {
 		return glibcAddr{}, false
 	}
-	if ip, ok := inetAton(rest); ok {
-		return glibcAddr{ip: ip}, true
-	}
 	if end := strings.IndexAny(rest, " \t"); end >= 0 {
 		rest = rest[:end]
+	}
+	if ip, ok := inetAton(rest); ok {
+		return glibcAddr{ip: ip}, true
 	}
 	text, zone, hasZone := strings.Cut(rest, "%")
 	ip, err := netip.ParseAddr(text)
@@ -57,13 +57,10 @@ func glibcNameserver(line string) (glibcAddr, bool) {
 	return glibcAddr{ip: ip, zone: zone, hasZone: hasZone}, true
 }
 
-// inetAton is inet_aton(3) of glibc (resolv/inet_addr.c): one to four numbers,
-// each decimal, octal (0…) or hexadecimal (0x…), the last filling the bytes
-// that are left; trailing white space and whatever follows it are ignored.
+// inetAton is __inet_aton_exact of glibc (resolv/inet_addr.c): one to four
+// numbers, each decimal, octal (0…) or hexadecimal (0x…), the last filling the
+// bytes that are left. Unlike inet_aton(3) it takes nothing behind them.
 func inetAton(s string) (netip.Addr, bool) {
-	if end := strings.IndexAny(s, " \t\n\v\f\r"); end >= 0 {
-		s = s[:end]
-	}
 	parts := strings.SplitN(s, ".", 5)
 	if len(parts) > 4 {
 		return netip.Addr{}, false

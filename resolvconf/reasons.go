@@ -56,8 +56,8 @@ func glibcSkips(line, word string, c netip.Addr) string {
 		return "neither space nor tab after `nameserver`: the C library skips the line, CoreDNS reads it"
 	case !match:
 		return "blanks before `nameserver`: the C library skips the line, CoreDNS reads it"
-	case c.Is6() && strings.HasSuffix(line, word+"\r"):
-		return "a carriage return right after an IPv6 address: glibc skips the line, musl and CoreDNS read it"
+	case strings.HasSuffix(line, word+"\r"):
+		return "a carriage return right behind the address: glibc skips the line, musl and CoreDNS read it"
 	}
 	return fmt.Sprintf("the C library finds no address in %s and skips the line, CoreDNS reads %s", quote(word), c)
 }

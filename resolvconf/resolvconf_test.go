@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -46,11 +47,12 @@ func TestLongLines(t *testing.T) {
 		text string
 		want string
 	}{
-		{"musl's longest", padded(254), "1: 192.0.2.1 glibc coredns\n2: 192.0.2.2 glibc coredns\n"},
+		{"musl's longest", padded(254) + "\nnameserver", "1: 192.0.2.1 glibc coredns\n3: 192.0.2.2 glibc coredns\n2: problem: `nameserver` without"},
 		{"over musl's", padded(255), "1: 192.0.2.1 glibc coredns\n2: 192.0.2.2 glibc coredns\n1: problem: a line of more than 254 bytes: musl skips it"},
 		{"CoreDNS's longest", padded(65535), "1: 192.0.2.1 glibc coredns\n2: 192.0.2.2 glibc coredns\n1: problem: a line of more than 254 bytes: musl skips it"},
 		{"over CoreDNS's", padded(65536), "1: 192.0.2.1 glibc\n2: 192.0.2.2 glibc\n1: problem: a line of more than 65535 bytes: CoreDNS stops"},
 		{"a comment over CoreDNS's", "#" + strings.Repeat("-", 65535), "2: 192.0.2.2 glibc\n1: problem: a line of more than 65535 bytes: CoreDNS stops"},
+		{"two over CoreDNS's", "#" + strings.Repeat("-", 70000) + "\n" + padded(70000), "2: 192.0.2.1 glibc\n3: 192.0.2.2 glibc\n1: problem: a line of more than 65535 bytes: CoreDNS stops"},
 		{"trailing text over CoreDNS's", line + strings.Repeat(" 192.0.2.3", 10000), "1: 192.0.2.1 glibc\n2: 192.0.2.2 glibc\n1: problem: a line of more than 65535 bytes: CoreDNS stops"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,8 +61,11 @@ func TestLongLines(t *testing.T) {
 			if !strings.HasPrefix(got, tt.want) {
 				t.Errorf("got\n%.200s\nwant\n%s", got, tt.want)
 			}
-			if len(f.Problems) > 1 {
-				t.Errorf("%d problems of one line", len(f.Problems))
+			for i := 1; i < len(f.Problems); i++ {
+				p := f.Problems[i]
+				if p.Line <= f.Problems[i-1].Line || strings.Contains(p.Reason, "CoreDNS stops") {
+					t.Errorf("one problem too many: line %d: %s", p.Line, p.Reason)
+				}
 			}
 			if d := cmp.Diff(coreDNSWould(tt.text+"\nnameserver 192.0.2.2\n"), coreDNSSays(f), cmpAddr); d != "" {
 				t.Errorf("CoreDNS: -would +says\n%s", d)
@@ -131,13 +136,38 @@ func TestLargest(t *testing.T) {
 	}
 }
 
+func TestValidZone(t *testing.T) {
+	for zone, want := range map[string]bool{
+		"eth0": true, "2": true, "enp0s31f6.4094": true, "fifteen-letters": true,
+		"": false, "sixteen--letters": false, "a/b": false, "a b": false, "a\r": false, "\x7f": false, "ä": false,
+	} {
+		if got := validZone(zone); got != want {
+			t.Errorf("validZone(%q) is %v, want %v", zone, got, want)
+		}
+	}
+}
+
+// TestLinear: no input of the largest size takes more than a moment.
+func TestLinear(t *testing.T) {
+	for _, unit := range []string{"\n", "x\n", "nameserver 192.0.2.1\n", "nameserver x\n", "nameserver ", "search a ", "options\ta\n", "1.", "%", "fe80::1%"} {
+		for _, prefix := range []string{"", "nameserver 192.0.2.1\nnameserver "} {
+			text := prefix + strings.Repeat(unit, (maxSize-len(prefix))/len(unit))
+			start := time.Now()
+			Parse("resolv.conf", strings.NewReader(text))
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("%q and many %q: %v", prefix, unit, took)
+			}
+		}
+	}
+}
+
 // TestInetAton has the forms of inet_aton(3).
 func TestInetAton(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.1":            "192.0.2.1",
-		"192.0.2.1 text":       "192.0.2.1",
-		"192.0.2.1\r":          "192.0.2.1",
-		"192.0.2.1\vtext":      "192.0.2.1",
+		"192.0.2.1 text":       "",
+		"192.0.2.1\r":          "",
+		"192.0.2.1\vtext":      "",
 		"127.1":                "127.0.0.1",
 		"127.0.257":            "127.0.1.1",
 		"1":                    "0.0.0.1",
@@ -184,6 +214,22 @@ func TestInetAton(t *testing.T) {
 		if got != want {
 			t.Errorf("inetAton(%q) = %q, want %q", in, got, want)
 		}
+	}
+}
+
+// TestCarriageReturns: only glibc minds them, and on a sortlist it hangs.
+func TestCarriageReturns(t *testing.T) {
+	f, err := Parse("resolv.conf", strings.NewReader("sortlist 192.0.2.0/24\r\noptions rotate\r\nnameserver 192.0.2.1\r\nnameserver 192.0.2.2 \r\n"))
+	const want = `3: 192.0.2.1 coredns
+4: 192.0.2.2 glibc coredns
+search: []
+options: ["rotate"]
+cluster first: false
+1: problem: a carriage return ends the line: glibc reads it for ever, and programs hang
+3: problem: a carriage return right behind the address: glibc skips the line, musl and CoreDNS read it
+`
+	if d := cmp.Diff(want, dump(f, err)); d != "" {
+		t.Errorf("-want +got\n%s", d)
 	}
 }
 

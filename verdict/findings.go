@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dnsloop/dnsloop/corefile"
 	"github.com/dnsloop/dnsloop/plan"
 	"github.com/dnsloop/dnsloop/probe"
 )
@@ -34,6 +35,9 @@ func (in Input) findings(checks []CheckReport) ([]Finding, []Remedy) {
 	}
 	for _, f := range in.Files {
 		fs = append(fs, in.ofFile(f)...)
+	}
+	for _, m := range in.Remarks {
+		fs = append(fs, in.ofRemark(m))
 	}
 	fs = append(fs, in.ofListeners()...)
 	order := []Level{Error, Warning, Note}
@@ -87,6 +91,12 @@ func (in Input) ofUpstream(group, all []CheckReport) ([]Finding, []Remedy) {
 		}
 		s := in.scene(code, with, all)
 		f := Finding{Code: code, Level: levelOf(code), Message: in.message(code, with), Source: s.Upstream.Source}
+		if s.Upstream.Own != "" {
+			f.Level = Error
+		}
+		if f.Level == Error && !slices.ContainsFunc(with, func(c CheckReport) bool { return c.Verdict == Loop }) {
+			f.Level = Warning // in doubt
+		}
 		if why := s.Upstream.Allowed; why != "" && slices.Contains(risky, code) {
 			f.Level = Note
 			f.Message += " (allowed: " + why + ")"
@@ -104,6 +114,19 @@ func (in Input) ofUpstream(group, all []CheckReport) ([]Finding, []Remedy) {
 		fs = append(fs, f)
 	}
 	return fs, rs
+}
+
+// ofRemark words what reading an input showed.
+func (in Input) ofRemark(m Remark) Finding {
+	f := Finding{Code: m.Code, Level: Warning, Message: m.Message, Source: m.Source}
+	if m.Verdict == Loop || m.Verdict == Unknown {
+		f.Level = Error
+	}
+	f.Advice = advice(scene{
+		Code: m.Code, Upstream: plan.Upstream{Source: m.Source},
+		Resolved: in.Facts.Resolved, Kubernetes: in.Facts.Kubernetes,
+	})
+	return f
 }
 
 // scene gathers what the advice on one finding is worded from.
@@ -124,6 +147,9 @@ func (in Input) scene(code string, with, all []CheckReport) scene {
 		Clean:      in.Clean,
 		CleanFrom:  in.CleanFrom,
 		Partly:     in.CleanPartly,
+	}
+	if c.Route != nil {
+		s.Kind = kindCorefile
 	}
 	if c.Unprobed != "" {
 		s.Failure, s.Detail = probe.NotProbed, c.Unprobed
@@ -201,6 +227,9 @@ func (in Input) message(code string, with []CheckReport) string {
 	case "DL001":
 		return proofMessage(with)
 	case "DL002":
+		if c.Route != nil && c.Route.Path().Fate == corefile.Self {
+			return "the block forwards to itself: " + circleText(c.Route)
+		}
 		return fmt.Sprintf("%s is an address that this server itself will serve on (%s)", up, c.listenNames())
 	case "DL003":
 		if s := in.service(c.Upstream.Addr.Addr()); s != "" {
@@ -212,11 +241,18 @@ func (in Input) message(code string, with []CheckReport) string {
 	case "DL005":
 		return up + " is the unspecified address, which the kernel takes for the local host"
 	case "DL006":
+		if c.Upstream.Own != "" {
+			return fmt.Sprintf("%s is this very server: %s", up, c.Upstream.Own)
+		}
 		return up + " is a cluster's DNS service: the search list is that of a ClusterFirst pod"
 	case "DL007":
 		return noAnswerMessage(with)
 	case "DL008":
 		return fmt.Sprintf("%s answers no %s questions; other types were used", up, strings.Join(c.Result.Filtered, ", "))
+	case "DL010":
+		return fmt.Sprintf("zone %s goes round in a circle: %s", c.Zone, circleText(c.Route))
+	case "DL013":
+		return fmt.Sprintf("%s is %s", up, chainText(c))
 	case "DL012":
 		return fmt.Sprintf("%s gives no answer over %s (%s), but does over the other transport", up, c.Transport, failureText(c.Result))
 	case "DL014":
@@ -302,8 +338,12 @@ func (in Input) ofFile(f File) []Finding {
 	}
 	var unused []string
 	line := 0
+	skipped := map[int]bool{}
+	for _, p := range f.Conf.Problems {
+		skipped[p.Line] = true
+	}
 	for _, ns := range f.Conf.Nameservers {
-		if !ns.Glibc && ns.CoreDNS {
+		if !ns.Glibc && ns.CoreDNS && !skipped[ns.Line] {
 			unused = append(unused, ns.Addr.String())
 			line = cmp.Or(line, ns.Line)
 		}

@@ -20,10 +20,10 @@ type Input struct {
 	Ears    []probe.Ear    // none with NoProbe
 	Strays  []probe.Stray
 	Files   []File // the resolv.conf files among the inputs
+	Remarks []Remark
 	Facts   Facts
 
 	NoProbe bool // nothing was sent, by request
-	Pod     bool // the files are read as a pod would
 	Stopped bool // a signal ended the run
 	FailOn  FailOn
 	Elapsed time.Duration
@@ -40,6 +40,14 @@ type Input struct {
 type File struct {
 	Name string
 	Conf resolvconf.File
+}
+
+// Remark is what reading an input showed beside its upstreams.
+type Remark struct {
+	Code    string
+	Verdict Verdict // the run's verdict is no better; empty: it has no bearing
+	Message string
+	Source  plan.Source
 }
 
 // Facts are what is known of this host.
@@ -70,10 +78,14 @@ func Judge(in Input) Report {
 		r.Checks = append(r.Checks, j)
 	}
 	in.pair(r.Checks)
+	follow(r.Checks)
 	r.Verdict = Clear
 	for i := range r.Checks {
 		slices.Sort(r.Checks[i].Codes)
 		r.Verdict = worse(r.Verdict, r.Checks[i].Verdict)
+	}
+	for _, m := range in.Remarks {
+		r.Verdict = worse(r.Verdict, m.Verdict)
 	}
 	if in.Stopped {
 		r.Verdict = worse(r.Verdict, Unknown)
@@ -93,11 +105,21 @@ func (in Input) judge(c *CheckReport) {
 		c.Verdict = worse(c.Verdict, v)
 		c.Codes = append(c.Codes, code)
 	}
-	addr := c.Upstream.Addr.Addr()
-	if in.proven(c.Result) {
-		add(Loop, "DL001")
+	if c.Upstream.Own != "" {
+		add(Loop, "DL006")
+		return
 	}
-	if in.selfForward(c) {
+	if c.decidedByFile(in.NoProbe, add) {
+		return
+	}
+	addr := c.Upstream.Addr.Addr()
+	home := c.homecoming()
+	if home.loop {
+		add(Loop, "DL001")
+	} else if home.chain {
+		add(Clear, "DL013")
+	}
+	if c.selfForward(home) {
 		add(Loop, "DL002")
 	}
 	switch {
@@ -135,17 +157,40 @@ func (in Input) judge(c *CheckReport) {
 	}
 }
 
-// proven reports whether a probe came home. Read as a pod's, a file that names
-// this host's own address does not mean the pod: what came straight from our
-// own socket then shows only where the stand-in sits.
-func (in Input) proven(r probe.Result) bool {
-	return slices.ContainsFunc(r.Returns, func(ret probe.Return) bool { return !in.Pod || !ret.Direct })
+// homecoming is what the returns of a check show.
+type homecoming struct {
+	loop   bool // names go round
+	chain  bool // they came to this server, which sends them elsewhere
+	direct bool // the upstream is the stand-in itself
+}
+
+// homecoming reads the returns. Any return is a loop, with two exceptions. Read
+// as a pod's, a file that names this host's own address does not mean the pod:
+// what came straight from our own socket shows only where the stand-in sits.
+// And a Corefile may send what comes home on to somebody else.
+func (c *CheckReport) homecoming() homecoming {
+	var h homecoming
+	for _, r := range c.Result.Returns {
+		h.direct = h.direct || r.Direct
+		switch {
+		case c.Pod && r.Direct:
+		case c.Route == nil || c.Route.Graph.Return(c.Route.Path().Hop, c.Zone, "dns", r.To).Loop:
+			h.loop = true
+		default:
+			h.chain = true
+		}
+	}
+	return h
 }
 
 // selfForward reports whether the upstream is where the server itself will
 // serve: a listener names it, or a wildcard listener was seen to hold it, or
-// surely will as it does in a pod.
-func (in Input) selfForward(c *CheckReport) bool {
+// surely will as it does in a pod. In a Corefile it takes more: the names must
+// come to the block that sends them there, which the file itself tells.
+func (c *CheckReport) selfForward(home homecoming) bool {
+	if c.Route != nil {
+		return home.loop && home.direct
+	}
 	up := localised(c.Upstream.Addr)
 	for _, l := range c.Listeners {
 		la := l.Addr.Addr()
@@ -154,11 +199,11 @@ func (in Input) selfForward(c *CheckReport) bool {
 		case la == up.Addr() && !la.IsUnspecified():
 			return true
 		case !la.IsUnspecified() || !up.Addr().IsValid() || la.Is4() != up.Addr().Is4():
-		case in.Pod:
+		case c.Pod:
 			if up.Addr().IsLoopback() {
 				return true
 			}
-		case slices.ContainsFunc(c.Result.Returns, func(r probe.Return) bool { return r.Direct }):
+		case home.direct:
 			return true
 		}
 	}
@@ -179,7 +224,7 @@ func localised(a netip.AddrPort) netip.AddrPort {
 // ownAddress reports whether the upstream is one of this host's addresses. A
 // pod has others, unless the stand-in answered there itself.
 func (in Input) ownAddress(c *CheckReport) bool {
-	if in.Pod && len(c.Result.Returns) == 0 {
+	if c.Pod && len(c.Result.Returns) == 0 {
 		return false
 	}
 	return slices.Contains(in.Facts.Own, c.Upstream.Addr.Addr())
@@ -231,7 +276,7 @@ func takeSibling(c *CheckReport, sibling CheckReport) {
 // worse is the worse of two verdicts.
 func worse(a, b Verdict) Verdict {
 	order := []Verdict{Clear, Risk, Unknown, Loop}
-	return order[max(slices.Index(order, a), slices.Index(order, b))]
+	return order[max(slices.Index(order, a), slices.Index(order, b), 0)]
 }
 
 // FailOn is the mildest verdict that makes the exit status other than 0.

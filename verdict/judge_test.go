@@ -92,7 +92,7 @@ func replan(o plan.Options) func(*Input) {
 		c := in.Plan.Checks[0]
 		o.Transports = []plan.Transport{plan.UDP, plan.TCP}
 		in.Plan = plan.New([]plan.Server{{Listeners: c.Listeners, Zones: []string{"."}, Upstreams: []plan.Upstream{c.Upstream}}}, o)
-		in.NoProbe, in.Pod = o.NoProbe, o.Pod
+		in.NoProbe = o.NoProbe
 	}
 }
 
