@@ -191,6 +191,10 @@ func (r *reader) nameservers(a argument, path string) ([]To, bool) {
 // (RFC 1123 section 2.1, and RFC 8552 for the underscores).
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
 
+// allDigits is a name that no top-level domain ends (RFC 3696 section 2): an
+// address with a mistake in it, such as 10.0.0.256.
+var allDigits = regexp.MustCompile(`(^|\.)[0-9]+\.?$`)
+
 // resolvable reads HOST or HOST:PORT with %NAME behind (parseAsHostEntry). It is
 // false where it is no host name.
 func resolvable(to *To, s string) bool {
@@ -207,7 +211,7 @@ func resolvable(to *To, s string) bool {
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	_, valid := dns.IsDomainName(host)
-	if err != nil || number == 0 || !valid || !hostName.MatchString(host) {
+	if err != nil || number == 0 || !valid || !hostName.MatchString(host) || allDigits.MatchString(host) {
 		return false
 	}
 	to.Host = host
