@@ -74,7 +74,7 @@ func (r *reader) kubelet(name string, k kube.Kubelet) error {
 		return nil
 	}
 	if _, err := os.Stat(k.ResolvConf); errors.Is(err, fs.ErrNotExist) {
-		r.remark("DL017", verdict.Unknown, src, fmt.Sprintf("%s, which pods with dnsPolicy Default would get, does not exist: the kubelet starts no pod without it", k.ResolvConf))
+		r.remark("DL017", verdict.Unknown, src, fmt.Sprintf("%s, which pods would be given, does not exist", k.ResolvConf))
 		return nil
 	}
 	data, err := readBounded(k.ResolvConf)
@@ -188,7 +188,7 @@ func (p *podServer) nameservers() bool {
 			base = append(base, plan.Upstream{Addr: netip.AddrPortFrom(a.Addr, 53), Source: src, Own: res.Self})
 		}
 		if res.Self != "" && len(base) == 0 {
-			p.remark("DL006", verdict.Loop, src, "the pod's nameserver is the cluster's DNS service, which is this very server: "+res.Self)
+			p.remark("DL006", verdict.Loop, src, "the pod's nameserver is this very server: "+res.Self)
 		}
 		known = len(base) > 0
 	}
@@ -210,13 +210,15 @@ func (p *podServer) fromNode() bool {
 
 // readFile is a file as the server's container has it.
 func (p *podServer) readFile(name string, known bool) ([]byte, error) {
-	if texts, ok := p.s.Files(name); ok && len(texts) > 0 {
+	texts, told := p.s.Files(name)
+	switch {
+	case told && len(texts) > 0:
 		return []byte(texts[0].Data), nil
-	}
-	if name != systemResolvConf {
+	case name != systemResolvConf && told:
 		return nil, fs.ErrNotExist
-	}
-	if !known {
+	case name != systemResolvConf:
+		return nil, errors.New("not in this manifest")
+	case !known:
 		return nil, errNode
 	}
 	var b bytes.Buffer
@@ -230,7 +232,9 @@ func (p *podServer) readFile(name string, known bool) ([]byte, error) {
 func (p *podServer) glob(pattern string) ([]string, error) {
 	texts, known := p.s.Files(pattern)
 	if !known {
-		return nil, fs.ErrNotExist
+		// k3s and AKS mount what users may add, where they add something.
+		p.remark("DL014", verdict.Clear, plan.Source{File: p.name, Line: p.s.Corefile.Line},
+			"what import "+pattern+" brings in is not in this manifest")
 	}
 	var names []string
 	for _, t := range texts {

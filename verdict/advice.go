@@ -191,6 +191,9 @@ func adviseUnspecified(s scene) []string {
 }
 
 func adviseClusterDNS(s scene) []string {
+	if s.Upstream.Own != "" || s.Upstream.String() == "" {
+		return adviseOwnService(s)
+	}
 	out := []string{fmt.Sprintf("This file is what Kubernetes gives to pods with `dnsPolicy: ClusterFirst`, and %s is the cluster's DNS service. "+
 		"A CoreDNS behind that service, given this file, forwards to itself as soon as its pod is Ready.", s.Upstream)}
 	out = append(out,
@@ -202,6 +205,18 @@ func adviseClusterDNS(s scene) []string {
 		out = append(out, fix.Change)
 	}
 	return append(out, "leave it where the server in question is not the one behind that service")
+}
+
+// adviseOwnService is for a CoreDNS that its own manifest leads back to itself.
+func adviseOwnService(s scene) []string {
+	out := []string{"The address belongs to the DNS service in front of this very server, so what it forwards there comes back to it. " +
+		"CoreDNS's loop plugin then ends the process, and the pod shows CrashLoopBackOff, or runs out of memory."}
+	if s.Kind == kindCorefile {
+		return append(out, fmt.Sprintf("in %s forward to a server outside the cluster instead of %s", place(s.Upstream.Source), short(s.Upstream.Addr)), runAgain)
+	}
+	return append(out,
+		fmt.Sprintf("in %s set `dnsPolicy: Default`, so that the pod is given the node's file (left out, it is ClusterFirst)", place(s.Upstream.Source)),
+		runAgain)
 }
 
 // here says that the upstream's address is the local host to its reader.

@@ -262,6 +262,12 @@ func adviseCount(s scene) []string {
 }
 
 func adviseLine(s scene) []string {
+	if s.Kind != kindResolvConf {
+		return []string{
+			"What this line says is not used, or not as it seems. The server may then forward less than meant, or elsewhere.",
+			fmt.Sprintf("correct %s, or take the line out", place(s.Upstream.Source)),
+		}
+	}
 	return []string{
 		"Readers skip this line, or read something else in it than it seems to say. " +
 			"The server may then use fewer upstreams than meant, or others.",
@@ -288,6 +294,12 @@ func adviseChain(s scene) []string {
 }
 
 func adviseNotProbed(s scene) []string {
+	if s.Upstream.String() == "" {
+		return []string{
+			"This part of the configuration is not in what was read, so nothing is known of what it would forward.",
+			"check it together with the rest, as the server will read it",
+		}
+	}
 	why := "for the reason given"
 	if s.Detail != "" {
 		why = "(" + s.Detail + ")"

@@ -187,7 +187,7 @@ func TestAdvice(t *testing.T) {
 		{"kubelet, verified", with(scene{Code: "DL017", Upstream: plan.Upstream{Source: plan.Source{File: "config.yaml", Line: 3}}}, verified),
 			[]string{"write `resolvConf: /run/systemd/resolve/resolv.conf`", "restart kubelet"}, []string{"FILE"}},
 		{"kubelet, nothing verified", scene{Code: "DL017"}, []string{"write `resolvConf: FILE`"}, nil},
-		{"bad line", scene{Code: "DL018", Upstream: plan.Upstream{Source: plan.Source{File: "r.conf", Line: 3}}},
+		{"bad line", scene{Kind: kindResolvConf, Code: "DL018", Upstream: plan.Upstream{Source: plan.Source{File: "r.conf", Line: 3}}},
 			[]string{"correct r.conf line 3: `nameserver ADDRESS`"}, nil},
 	}
 	for _, tt := range tests {

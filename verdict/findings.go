@@ -118,9 +118,12 @@ func (in Input) ofUpstream(group, all []CheckReport) ([]Finding, []Remedy) {
 
 // ofRemark words what reading an input showed.
 func (in Input) ofRemark(m Remark) Finding {
-	f := Finding{Code: m.Code, Level: Warning, Message: m.Message, Source: m.Source}
-	if m.Verdict == Loop || m.Verdict == Unknown {
+	f := Finding{Code: m.Code, Level: levelOf(m.Code), Message: m.Message, Source: m.Source}
+	switch {
+	case m.Verdict == Loop || m.Verdict == Unknown:
 		f.Level = Error
+	case f.Level == Error:
+		f.Level = Warning
 	}
 	f.Advice = advice(scene{
 		Code: m.Code, Upstream: plan.Upstream{Source: m.Source},
@@ -148,7 +151,7 @@ func (in Input) scene(code string, with, all []CheckReport) scene {
 		CleanFrom:  in.CleanFrom,
 		Partly:     in.CleanPartly,
 	}
-	if c.Route != nil {
+	if c.Route != nil && c.Upstream.Via.File == "" {
 		s.Kind = kindCorefile
 	}
 	if c.Unprobed != "" {
