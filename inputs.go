@@ -168,16 +168,19 @@ func (r *reader) resolvConf(f input) error {
 	}
 	r.in.files = append(r.in.files, verdict.File{Name: f.name, Conf: conf})
 	s := plan.FromResolvConf(f.name, conf, r.o.listeners, r.o.zones)
-	r.allow(s.Upstreams)
+	r.annotate(s.Upstreams)
 	r.in.servers = append(r.in.servers, s)
 	return nil
 }
 
-// allow marks the upstreams that the user allows, by --allow or by a comment at
-// the line that names them.
-func (r *reader) allow(us []plan.Upstream) {
+// annotate gives upstreams the text of their lines, and marks those that the
+// user allows, by --allow or by a comment at the line that names them.
+func (r *reader) annotate(us []plan.Upstream) {
 	for i := range us {
 		u := &us[i]
+		if lines := r.lines[u.Source.File]; u.Source.Line > 0 && u.Source.Line <= len(lines) {
+			u.Line = string(bytes.TrimRight(lines[u.Source.Line-1], "\r"))
+		}
 		u.Allowed = cmp.Or(r.o.allow.reason(u.Addr), r.comment(u.Source), r.comment(u.Via))
 	}
 }

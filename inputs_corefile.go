@@ -98,7 +98,7 @@ func (r *reader) addCorefile(cf corefile.File, pod bool, read func(string) ([]by
 		r.in.remarks = append(r.in.remarks, verdict.Remark{Code: "DL018", Message: p.Reason, Source: plan.Source(p.Pos)})
 	}
 	for _, s := range plan.FromCorefile(cf, pod) {
-		r.allow(s.Upstreams)
+		r.annotate(s.Upstreams)
 		r.in.servers = append(r.in.servers, s)
 		for _, u := range s.Upstreams {
 			r.addNamed(u, read)

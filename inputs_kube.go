@@ -102,7 +102,7 @@ func handedOn(us []plan.Upstream) []plan.Upstream {
 }
 
 func (r *reader) add(s plan.Server) {
-	r.allow(s.Upstreams)
+	r.annotate(s.Upstreams)
 	r.in.servers = append(r.in.servers, s)
 }
 

@@ -60,7 +60,9 @@ type scene struct {
 	Zone     string // "" is the root
 	Kind     string // of the input that names the upstream
 	Old      string // the text of the line at Upstream.Source
-	// Kept lists the nameservers of the same file that stay in it.
+	Word     string // the word of a Corefile's line that is the upstream
+	// Kept lists the nameservers of the same resolv.conf, or of the same line of
+	// a Corefile, that stay in it.
 	Kept []netip.Addr
 
 	// LastHop is where the first return came from, Direct that nobody sat

@@ -152,7 +152,8 @@ func (in Input) scene(code string, with, all []CheckReport) scene {
 		Partly:     in.CleanPartly,
 	}
 	if c.Route != nil && c.Upstream.Via.File == "" {
-		s.Kind = kindCorefile
+		s.Kind, s.Old, s.Word = kindCorefile, c.Upstream.Line, c.Route.To(c.Route.Path().Hop).Text
+		s.keep(all, func(u plan.Upstream) bool { return u.Source == c.Upstream.Source })
 	}
 	if c.Unprobed != "" {
 		s.Failure, s.Detail = probe.NotProbed, c.Unprobed
@@ -171,30 +172,27 @@ func (in Input) scene(code string, with, all []CheckReport) scene {
 				s.Old = ns.Text
 			}
 		}
-		s.Kept = keptIn(f.Name, all)
-		var own []netip.AddrPort
-		for _, a := range s.Kept {
-			own = append(own, netip.AddrPortFrom(a, dnsPort))
-		}
-		if len(own) > 0 { // probed where they stand: nothing nearer can be offered
-			s.Clean, s.CleanFrom = own, f.Name
-		}
+		s.keep(all, func(u plan.Upstream) bool { return u.Source.File == f.Name })
 	}
 	return s
 }
 
-// keptIn lists the nameservers of a file that were probed and found clear.
-func keptIn(file string, all []CheckReport) []netip.Addr {
-	var out []netip.Addr
+// keep finds the plain upstreams beside the one of the scene that were probed
+// and found clear where they stand: nothing nearer can be offered.
+func (s *scene) keep(all []CheckReport, beside func(plan.Upstream) bool) {
+	var clean []netip.AddrPort
 	for _, group := range byUpstream(all) {
 		u := group[0].Upstream
-		if u.Source.File == file && !slices.ContainsFunc(group, func(c CheckReport) bool {
+		if u.Transport == "" && beside(u) && !slices.ContainsFunc(group, func(c CheckReport) bool {
 			return c.Verdict != Clear || !c.Probed
 		}) {
-			out = append(out, u.Addr.Addr())
+			s.Kept = append(s.Kept, u.Addr.Addr())
+			clean = append(clean, u.Addr)
 		}
 	}
-	return out
+	if len(clean) > 0 {
+		s.Clean, s.CleanFrom = clean, s.Upstream.Source.File
+	}
 }
 
 func (in Input) service(a netip.Addr) string {

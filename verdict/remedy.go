@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -64,10 +65,32 @@ func (s scene) fileFix() (Remedy, bool) {
 	case src.File == "":
 		return s.remedy(s.Clean, fmt.Sprintf("forward to %s instead of %s", and(s.Clean, netip.AddrPort.String), s.Upstream)), true
 	case s.Kind != kindResolvConf:
-		return s.remedy(s.Clean, fmt.Sprintf("in %s forward to %s instead of %s",
-			place(src), shorts(s.Clean, " "), short(s.Upstream.Addr))), true
+		return s.forwardFix(), true
 	}
 	return s.nameserverFix()
+}
+
+// forwardFix rewrites one line of a Corefile: the guilty word goes, and the
+// clean upstreams take its place unless they stand in the line already. Where
+// the word is not in the line (a variable, an import), the change is said in
+// words alone.
+func (s scene) forwardFix() Remedy {
+	src := s.Upstream.Source
+	words := strings.Fields(s.Old)
+	i := slices.Index(words, s.Word)
+	if i < 0 || s.Word == "" {
+		return s.remedy(s.Clean, fmt.Sprintf("in %s forward to %s instead of %s",
+			place(src), shorts(s.Clean, " "), cmp.Or(s.Word, short(s.Upstream.Addr))))
+	}
+	var clean []string
+	if len(s.Kept) == 0 {
+		clean = strings.Split(shorts(s.Clean, " "), " ")
+	}
+	line := strings.Join(slices.Replace(slices.Clone(words), i, i+1, clean...), " ")
+	indent := s.Old[:strings.Index(s.Old, words[0])]
+	r := s.remedy(s.Clean, fmt.Sprintf("in %s write `%s` instead of `%s`", place(src), line, strings.Join(words, " ")))
+	r.File, r.Line, r.Old, r.New = src.File, src.Line, s.Old, []string{indent + line}
+	return r
 }
 
 // nameserverFix rewrites one line of a resolv.conf. Addresses that the file

@@ -84,3 +84,37 @@ func TestCorefileVerdicts(t *testing.T) {
 		}
 	}
 }
+
+// A Corefile's remedy rewrites the forward's own line.
+func TestCorefileRemedy(t *testing.T) {
+	judge := func(text string, results ...probe.Result) Report {
+		f, err := corefile.Parse("Corefile", []byte(text), corefile.Env{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		servers := plan.FromCorefile(f, false)
+		lines := strings.Split(text, "\n")
+		for _, s := range servers {
+			for i := range s.Upstreams {
+				s.Upstreams[i].Line = lines[s.Upstreams[i].Source.Line-1]
+			}
+		}
+		return Judge(Input{
+			Plan: plan.New(servers, plan.Options{Transports: []plan.Transport{plan.UDP}}), Results: results,
+			Ears: ears("0.0.0.0:53 listening", "[::]:53 listening"), Facts: Facts{Own: thisHost},
+			Clean: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.9:53")}, CleanFrom: "/run/systemd/resolve/resolv.conf",
+		})
+	}
+	for _, tt := range []struct {
+		text, want string
+		results    []probe.Result
+	}{
+		{".:53 {\n\tforward . 10.0.0.2 {\n\t}\n}", "\tforward . 10.0.0.9 {", []probe.Result{back("0.0.0.0:53", false)}},
+		{".:53 {\n  forward . 10.0.0.2 10.0.0.3\n}", "  forward . 10.0.0.3", []probe.Result{back("0.0.0.0:53", false), answered}},
+	} {
+		rs := judge(tt.text, tt.results...).Remedies
+		if len(rs) != 1 || rs[0].Line != 2 || rs[0].Old != strings.Split(tt.text, "\n")[1] || len(rs[0].New) != 1 || rs[0].New[0] != tt.want {
+			t.Errorf("%q: %+v, want %q", tt.text, rs, tt.want)
+		}
+	}
+}
