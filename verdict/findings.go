@@ -273,8 +273,10 @@ func proofMessage(with []CheckReport) string {
 	for _, w := range with {
 		returned += w.Result.Returned
 		sent += w.Result.Sent
-		if r := w.Result.Returns[0]; r.After < first.After {
-			c, first = w, r
+		for _, r := range w.Result.Returns {
+			if r.After < first.After {
+				first = r
+			}
 		}
 	}
 	return fmt.Sprintf("%d of %d probes sent to %s came back, the first after %s: %s, from %s over %s",
@@ -364,87 +366,4 @@ func glibcUses(f File) int {
 		}
 	}
 	return n
-}
-
-// ofListeners words what the stand-in could not hear.
-func (in Input) ofListeners() []Finding {
-	if in.NoProbe {
-		return nil
-	}
-	var fs []Finding
-	if lacking := in.lacking(); len(lacking) > 0 {
-		fs = append(fs, in.lackingFinding(lacking))
-	}
-	if others := in.others(); len(others) > 0 {
-		var names []string
-		for _, h := range others {
-			names = append(names, h.String())
-		}
-		fs = append(fs, Finding{
-			Code: "DL015", Level: levelOf("DL015"),
-			Message: fmt.Sprintf("another server already listens at port 53 (%s): a loop through it is not seen from here", strings.Join(names, ", ")),
-			Advice:  advice(scene{Code: "DL015", Holders: others, Listen: in.listens(), Resolved: in.Facts.Resolved}),
-		})
-	}
-	return fs
-}
-
-func (in Input) lackingFinding(lacking []probe.Ear) Finding {
-	state := lacking[0].State
-	var names []string
-	var holders []Holder
-	for _, e := range lacking {
-		name := fmt.Sprintf("%s %s (%s)", e.Addr, e.Transport, e.State)
-		names = append(names, name)
-		for _, h := range in.Facts.Holders {
-			if h.Addr.Port() == e.Addr.Port() && h.Transport == string(e.Transport) && overlaps(h.Addr.Addr(), e.Addr.Addr()) &&
-				!slices.Contains(holders, h) {
-				holders = append(holders, h)
-			}
-		}
-	}
-	message := "could not listen on " + strings.Join(names, ", ")
-	if len(lacking) > 4 {
-		message = fmt.Sprintf("could not listen on %s and %d more", strings.Join(names[:4], ", "), len(names)-4)
-	}
-	if len(holders) > 0 {
-		message += ", held by " + holders[0].String()
-	}
-	if state == probe.Held {
-		message += ": the server itself cannot bind there"
-	}
-	return Finding{
-		Code: "DL009", Level: levelOf("DL009"), Message: message,
-		Advice: advice(scene{Code: "DL009", State: state, Holders: holders, Listen: in.listens(), Resolved: in.Facts.Resolved, Kubernetes: in.Facts.Kubernetes}),
-	}
-}
-
-// overlaps reports whether two sockets of one port stand in each other's way.
-func overlaps(a, b netip.Addr) bool {
-	if a == b || a == netip.IPv6Unspecified() { // which takes IPv4 too, as a rule
-		return true
-	}
-	return a.Is4() == b.Is4() && (a.IsUnspecified() || b.IsUnspecified())
-}
-
-// others lists who holds port 53 while the stand-in listens elsewhere.
-func (in Input) others() []Holder {
-	if slices.ContainsFunc(in.Plan.Listeners, func(l plan.Listener) bool { return l.Addr.Port() == dnsPort }) {
-		return nil
-	}
-	var out []Holder
-	for _, h := range in.Facts.Holders {
-		if h.Addr.Port() == dnsPort {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
-func (in Input) listens() string {
-	var out []string
-	for _, l := range in.Plan.Listeners {
-		out = append(out, l.Addr.String())
-	}
-	return strings.Join(out, " and ")
 }
