@@ -234,7 +234,7 @@ func (in Input) message(code string, with []CheckReport) string {
 		return fmt.Sprintf("%s is an address that this server itself will serve on (%s)", up, c.listenNames())
 	case "DL003":
 		if s := in.service(c.Upstream.Addr.Addr()); s != "" {
-			return fmt.Sprintf("%s is a loopback address: on this kind of host that of %s", up, s)
+			return fmt.Sprintf("%s is a loopback address, known as that of %s", up, s)
 		}
 		return up + " is a loopback address: it means whoever reads it"
 	case "DL004":
