@@ -54,14 +54,21 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// home NAME sets NAME to an address that nobody else binds: a free port of a
-// loopback address out of sixteen million.
+// home NAME sets NAME to an address that nobody else binds.
 func home(ts *testscript.TestScript, _ bool, args []string) {
+	addr, err := freeAddr()
+	ts.Check(err)
+	ts.Setenv(args[0], addr)
+}
+
+// freeAddr is a free port of a loopback address out of sixteen million.
+func freeAddr() (string, error) {
 	addr := netip.AddrFrom4([4]byte{127, byte(1 + rand.IntN(254)), byte(rand.IntN(256)), byte(1 + rand.IntN(254))})
 	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
-	ts.Check(err)
-	ts.Setenv(args[0], c.LocalAddr().String())
-	ts.Check(c.Close())
+	if err != nil {
+		return "", err
+	}
+	return c.LocalAddr().String(), c.Close()
 }
 
 // startLab NAME KIND [ADDR ...] starts a server and sets NAME to its address.
