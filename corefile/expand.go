@@ -31,8 +31,8 @@ const (
 // twenty times over would hold it for ever or exhaust memory. So imports are
 // carried out here, by its rules, and the parser sees a text without any.
 
-// word is a token, and whether an import ended in front of it: a directive
-// begins there whatever the line numbers say.
+// word is a token, and whether an import began or ended in front of it where a
+// directive may stand: one begins there whatever the line numbers say.
 type word struct {
 	caddyfile.Token
 	fresh bool
@@ -49,7 +49,7 @@ type expander struct {
 	imports  int
 	out      []word
 
-	fresh    bool // an import ended here
+	fresh    bool // an import began or ended here
 	depth    int  // of braces
 	keys     bool // the next token is the first key of a block
 	opened   bool // the last token opened a server block
@@ -76,7 +76,7 @@ func expand(name string, data []byte, env Env, problems *[]Problem) ([]word, err
 		case x.isImport(t):
 			err = x.doImport(t)
 		case x.keys && isSnippet(t.Text) && x.peek().Text == "{":
-			x.define(t)
+			err = x.define(t)
 		default:
 			x.emit(t)
 			x.track(t)
@@ -152,8 +152,8 @@ func (x *expander) isImport(t caddyfile.Token) bool {
 	if t.Text != "import" {
 		return false
 	}
-	inBlock := x.depth == 1 && (x.opened || x.fresh)
-	return inBlock || x.previous == nil || newLine(*x.previous, t)
+	directive := x.opened || x.fresh && x.depth <= 1
+	return directive || x.previous == nil || newLine(*x.previous, t)
 }
 
 // newLine is the parser's isNewLine: later in the same file, or another file.
@@ -173,15 +173,19 @@ func isSnippet(key string) bool {
 
 // define keeps a snippet's body and hands the definition on untouched, so that
 // the parser can find what is wrong with it.
-func (x *expander) define(name caddyfile.Token) {
-	x.emit(name)
+func (x *expander) define(key caddyfile.Token) error {
+	name := strings.TrimSuffix(key.Text[1:], ")")
+	x.emit(key)
 	open, _ := x.next()
 	x.emit(open)
 	body := []caddyfile.Token{}
 	for depth := 1; ; {
 		t, ok := x.next()
 		if !ok {
-			return
+			return nil
+		}
+		if n := len(body); n > 0 && body[n-1].Text == "import" && expandEnv(t.Text) == name && (n == 1 || newLine(body[n-2], body[n-1])) {
+			return &Error{Pos{t.File, t.Line}, fmt.Sprintf("the snippet %s imports itself", name)}
 		}
 		x.emit(t)
 		switch t.Text {
@@ -195,7 +199,8 @@ func (x *expander) define(name caddyfile.Token) {
 		}
 		body = append(body, t)
 	}
-	x.snippets[strings.TrimSuffix(name.Text[1:], ")")] = body
+	x.snippets[name] = body
+	return nil
 }
 
 // doImport puts what an import names in its place.

@@ -94,7 +94,7 @@ func testEnviron(t *testing.T) {
 var testEnv = Env{
 	ReadFile: func(path string) ([]byte, error) {
 		if path == "/etc/resolv.conf" {
-			return []byte("# of the host\nnameserver 127.0.0.53\nnameserver fe80::53%eth0\nnameserver 9.9.9.9\nnameserver notanip\n"), nil
+			return []byte("# of the host\nnameserver 10.1\nnameserver 127.0.0.53\nnameserver fe80::53%eth0\nnameserver 9.9.9.9\nnameserver notanip\n"), nil
 		}
 		return Disk().ReadFile(path)
 	},

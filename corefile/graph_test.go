@@ -34,6 +34,7 @@ func TestClaims(t *testing.T) {
 		{"wildcard, claimed", ".:53 {\nforward . 127.0.0.1\n}\n", only("127.0.0.1"), Self},
 		{"wildcard, another claimed", ".:53 {\nforward . 127.0.0.53\n}\n", only("127.0.0.1"), Outside},
 		{"wildcard, unspecified is loopback", ".:53 {\nforward . 0.0.0.0\n}\n", only("127.0.0.1"), Self},
+		{"wildcard, unspecified, nobody claims", ".:53 {\nforward . ::\n}\n", nil, Outside},
 		{"wildcard, unspecified is loopback, IPv6", ".:53 {\nforward . ::\n}\n", only("::1"), Self},
 		{"bind to a wildcard is one", ".:53 {\nbind 0.0.0.0\nforward . ::1\n}\n", only("::1"), Self},
 		{"mapped addresses are what they map to", ".:53 {\nforward . ::ffff:127.0.0.1\n}\n", only("127.0.0.1"), Self},
@@ -83,6 +84,7 @@ func TestTakers(t *testing.T) {
 		{"rewrite of a suffix", "rewrite name suffix .example.org .example.net", Self, "rewrite"},
 		{"rewrite of another suffix", "rewrite continue name suffix .example.com .example.net", Self, ""},
 		{"rewrite of a prefix", "rewrite name prefix www web", Self, ""},
+		{"rewrite and stop", "rewrite stop name suffix .example.org .example.net", Self, "rewrite"},
 		{"rewrite of a part", "rewrite name substring example sample", Self, "rewrite"},
 		{"rewrite by regexp in a block", "rewrite stop {\nname regex (.*)[.]org {1}.net\nanswer auto\n}", Self, "rewrite"},
 		{"rewrite of a type", "rewrite type ANY HINFO", Self, ""},
@@ -108,6 +110,73 @@ func TestTakers(t *testing.T) {
 				t.Errorf("problems %+v", f.Problems)
 			}
 		})
+	}
+}
+
+// One way home without a doubt proves a circle, whatever the others are.
+func TestCircleWithoutDoubt(t *testing.T) {
+	f := mustParse(t, `.:1 {
+    bind 127.0.0.1
+    forward . 127.0.0.1:2
+}
+.:2 {
+    bind 127.0.0.1
+    forward . 127.0.0.1:3 127.0.0.1:4
+}
+.:3 {
+    bind 127.0.0.1
+    acl {
+        block net 10.0.0.0/8
+    }
+    forward . 127.0.0.1:1
+}
+.:4 {
+    bind 127.0.0.1
+    forward . 127.0.0.1:1
+}
+`)
+	p := f.Graph(nil).Paths()[0]
+	want := []Hop{{0, 0, 0}, {1, 0, 1}, {3, 0, 0}}
+	if p.Fate != Circle || p.Doubt != nil || !slices.Equal(p.Hops, want) {
+		t.Errorf("path %+v, want a circle by %v", p, want)
+	}
+}
+
+// A chain is as bad as what its receiver does with the zone at hand.
+func TestLeads(t *testing.T) {
+	f := mustParse(t, `example.org:1 {
+    bind 127.0.0.1
+    forward . 127.0.0.1:2
+}
+. example.org example.net:2 {
+    bind 127.0.0.1
+    forward . 9.9.9.9 1.1.1.1
+}
+`)
+	f2 := mustParse(t, `sub.example.org:1 {
+    bind 127.0.0.1
+    forward . 127.0.0.1:2
+}
+.:2 example.org:2 {
+    bind 127.0.0.1
+    forward . 9.9.9.9 1.1.1.1
+}
+`)
+	for i, c := range []struct {
+		file File
+		want []string
+	}{
+		{f, nil}, // the receiver has example.net alone at port 2
+		{f2, []string{"example.org. 9.9.9.9:53", "example.org. 1.1.1.1:53"}},
+	} {
+		paths := c.file.Graph(nil).Paths()
+		var got []string
+		for _, l := range paths[0].Leads {
+			got = append(got, paths[l].Zone+" "+c.file.Graph(nil).to(paths[l].Hop).Addr.String())
+		}
+		if paths[0].Fate != Chain || !slices.Equal(got, c.want) {
+			t.Errorf("%d: %s leads to %v, want a chain to %v", i, paths[0].Fate, got, c.want)
+		}
 	}
 }
 
@@ -240,5 +309,19 @@ func TestSplitZones(t *testing.T) {
 		if diff := cmp.Diff(c.zones, zones, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("splitZones(%q) -want +got:\n%s", c.in, diff)
 		}
+	}
+}
+
+// A doubt bears the place of the file that the Corefile stands in.
+func TestRelocateMovesDoubts(t *testing.T) {
+	f := mustParse(t, ".:53 {\nbind 127.0.0.1\nacl {\nblock\n}\nforward . 127.0.0.1\n}\n"+
+		".:54 {\nbind 127.0.0.1\nview v {\nexpr true\n}\nforward . 127.0.0.1:54\n}\n")
+	f.Relocate(func(p Pos) Pos { return Pos{"manifest.yaml", p.Line + 100} })
+	var got []Pos
+	for _, p := range f.Graph(nil).Paths() {
+		got = append(got, p.Doubt.Pos)
+	}
+	if want := []Pos{{"manifest.yaml", 103}, {"manifest.yaml", 110}}; !slices.Equal(got, want) {
+		t.Errorf("doubts at %v, want %v", got, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -132,5 +133,58 @@ func TestZeroEnv(t *testing.T) {
 	}
 	if _, err := Parse("Corefile", []byte(". {\nbind no/interface\n}\n"), Env{}); err == nil {
 		t.Error("bind to what cannot be an interface is accepted")
+	}
+}
+
+// The parser must get the very tokens of the lexer, on the lines that the
+// words have to each other.
+func TestWriteRoundTrip(t *testing.T) {
+	text := "a \"b c\" \"\" \"#d\" e#f\n\"g\nh\" i\n\"say \\\"hi\\\"\" \"back\\\\slash\\\\\" \\ x\\y \"\\x\"\n\uFEFFbom \u00e9\nimport"
+	var words []word
+	for _, tok := range lex("f", []byte(text)) {
+		words = append(words, word{Token: tok})
+	}
+	written, places := write(words)
+	got := lex("f", []byte(written))
+	if len(got) != len(words) {
+		t.Fatalf("%d tokens, want %d: %q", len(got), len(words), written)
+	}
+	restored := slices.Clone(got)
+	restore(restored, places)
+	for i, w := range words {
+		if restored[i] != w.Token {
+			t.Errorf("token %d is %+v, want %+v", i, restored[i], w.Token)
+		}
+		if i > 0 && newLine(got[i-1], got[i]) != newLine(words[i-1].Token, w.Token) {
+			t.Errorf("token %d, %q: on another line than it was", i, w.Text)
+		}
+	}
+	if strings.Contains(written, " import") || strings.Contains(written, "\nimport") {
+		t.Errorf("the parser would import: %q", written)
+	}
+}
+
+// No word of a Corefile makes the parser itself read a file.
+func TestParserNeverImports(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("DNSLOOP_TEST_IMPORT", "import")
+	t.Setenv("DNSLOOP_TEST_BRACE", "{")
+	file := filepath.Join(dir, "imported")
+	if err := os.WriteFile(file, []byte("imported..here {\nlog\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		"a {$DNSLOOP_TEST_BRACE} import " + file + "\nlog\n}\n",
+		"{$DNSLOOP_TEST_IMPORT} " + file + "\n",
+		"(more) {\nimport " + file + "\n}\n(o) {\nimport more\n}\n. {\nforward . 9.9.9.9 {\nimport o\n}\n}\n",
+		"{ import " + file + " }\n",
+		"}\nimport " + file + "\n",
+		". {\nlog } import " + file + "\n}\n",
+		"a,\nimport " + file + "\n",
+	} {
+		_, err := Parse("Corefile", []byte(text), Env{})
+		if err != nil && strings.Contains(err.Error(), "imported..here") {
+			t.Errorf("%q: read %s: %v", text, file, err)
+		}
 	}
 }

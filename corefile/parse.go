@@ -33,6 +33,9 @@ func parse(words []word) ([]serverBlock, error) {
 		if i < len(starts) {
 			blocks[i].pos = starts[i]
 		}
+		for j, key := range b.Keys {
+			blocks[i].Keys[j] = strings.ReplaceAll(key, guarded, "import")
+		}
 		for _, tokens := range b.Tokens {
 			restore(tokens, places)
 		}
@@ -49,17 +52,29 @@ func write(words []word) (string, map[int][]Pos) {
 	places := map[int][]Pos{}
 	line := 1
 	for i, w := range words {
-		if i == 0 || w.fresh || newLine(words[i-1].Token, w.Token) {
+		if w.fresh || i == 0 || newLine(words[i-1].Token, w.Token) {
 			b.WriteByte('\n')
 			line++
 		} else {
 			b.WriteByte(' ')
 		}
-		b.WriteString(quote(w.Text))
+		b.WriteString(quote(guard(w.Text)))
 		places[line] = append(places[line], Pos{w.File, w.Line})
 		line += strings.Count(w.Text, "\n")
 	}
 	return b.String(), places
+}
+
+// guarded is what stands for a word "import" in the text for the parser. All
+// imports are carried out by then: what is left of the word is an argument, or
+// part of a snippet's body, and the parser must not read a file for it.
+const guarded = "\uE000import"
+
+func guard(s string) string {
+	if s == "import" || expandEnv(s) == "import" {
+		return guarded
+	}
+	return s
 }
 
 // quote writes a token so that the lexer reads it back. Inside quotes only
@@ -86,7 +101,9 @@ func restore(tokens []caddyfile.Token, places map[int][]Pos) {
 		at := places[line]
 		at = at[max(0, len(at)-(to-from)):]
 		for i, p := range at {
-			tokens[from+i].File, tokens[from+i].Line = p.File, p.Line
+			t := &tokens[from+i]
+			t.File, t.Line = p.File, p.Line
+			t.Text = strings.ReplaceAll(t.Text, guarded, "import")
 		}
 		from = to
 	}
@@ -130,7 +147,7 @@ func positioned(err error, places map[int][]Pos) error {
 			pos = at[len(at)-1]
 		}
 	}
-	msg := strings.ToLower(m[2][:1]) + m[2][1:]
+	msg := strings.ReplaceAll(strings.ToLower(m[2][:1])+m[2][1:], guarded, "import")
 	if msg == "unexpected EOF" {
 		msg = "the file ends before a brace is closed"
 	}

@@ -9,6 +9,12 @@ func (f *File) Relocate(move func(Pos) Pos) {
 	for i := range f.Blocks {
 		b := &f.Blocks[i]
 		b.Pos = move(b.Pos)
+		for j := range b.takers {
+			b.takers[j].Pos = move(b.takers[j].Pos)
+		}
+		if b.view != nil {
+			*b.view = move(*b.view)
+		}
 		for j := range b.Forwards {
 			s := &b.Forwards[j]
 			s.Pos = move(s.Pos)

@@ -167,7 +167,7 @@ func (r *reader) nameservers(a argument, path string) ([]To, bool) {
 		file, err = resolvconf.Parse(path, bytes.NewReader(data))
 	}
 	if err != nil {
-		to.Reason = err.Error()
+		to.Reason = printable(err.Error())
 		return []To{to}, true
 	}
 	for _, p := range file.Problems {
@@ -258,7 +258,7 @@ func resolve(t To, resolvers []string, lookup func(string, []string) ([]netip.Ad
 	}
 	addrs, err := lookup(t.Host, resolvers)
 	if err != nil {
-		t.Reason = err.Error()
+		t.Reason = printable(err.Error())
 		return []To{t}
 	}
 	if len(addrs) == 0 {
