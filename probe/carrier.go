@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/dnsloop/dnsloop/plan"
 )
@@ -22,9 +21,10 @@ type carrier interface {
 	close()             // ends every socket and goroutine
 }
 
-// maxSockets is how many UDP sockets a run opens for its upstreams together,
-// and socketsEach how many for one: an upstream behind a balancer sends each
-// source port to the same one of its servers, so probes leave from several.
+// maxSockets is how many sockets a run opens for its upstreams together, if
+// that is at least one for each, and socketsEach how many for one: an upstream
+// behind a balancer sends each source port to the same one of its servers, so
+// probes leave from several.
 const (
 	maxSockets  = 256
 	socketsEach = DefaultProbes
@@ -35,16 +35,17 @@ const (
 func newCarrier(ctx context.Context, s *StandIn, l *lane, lanes int) carrier {
 	c := l.checks[0]
 	w := wire{ctx: ctx, names: &s.names, inbox: s.inbox, lane: l}
+	share := max(1, maxSockets/lanes)
 	switch c.Transport {
 	case plan.UDP:
-		return &udpCarrier{wire: w, addr: c.Upstream.Addr, max: min(socketsEach, max(1, maxSockets/lanes))}
+		return &udpCarrier{wire: w, addr: c.Upstream.Addr, max: min(socketsEach, share)}
 	case plan.HTTPS:
 		return newHTTPSCarrier(w, c.Upstream)
 	case plan.TLS:
 		t := &certificates{name: c.Upstream.Name, addr: c.Upstream.Addr.Addr()}
-		return &streamCarrier{wire: w, up: c.Upstream, max: connsTLS, certs: t}
+		return &streamCarrier{wire: w, up: c.Upstream, max: min(connsTLS, share), certs: t}
 	}
-	return &streamCarrier{wire: w, up: c.Upstream, max: connsEach}
+	return &streamCarrier{wire: w, up: c.Upstream, max: min(connsEach, share)}
 }
 
 // wire is what every carrier needs to know.
@@ -55,16 +56,39 @@ type wire struct {
 	lane  *lane
 }
 
-func (w *wire) answer(p *probe, rcode int) {
-	w.inbox.push(event{kind: evAnswer, probe: p, rcode: rcode, at: time.Now()})
+// answer tells that a probe was answered, and reports whether that was news.
+func (w *wire) answer(p *probe, rcode uint8) bool {
+	news := p.first(replied)
+	if news {
+		w.inbox.push(event{kind: evAnswer, probe: p, rcode: rcode, at: now()})
+	}
+	return news
 }
 
 func (w *wire) lost(p *probe, err error) {
-	w.inbox.push(event{kind: evLost, probe: p, err: err, at: time.Now()})
+	w.inbox.push(event{kind: evLost, probe: p, err: err, at: now()})
 }
 
 func (w *wire) down(f Failure, err error) {
-	w.inbox.push(event{kind: evDown, lane: w.lane, fail: f, err: err, at: time.Now()})
+	w.inbox.push(event{kind: evDown, lane: w.lane, fail: f, err: err, at: now()})
+}
+
+// asked is the probe of this lane that a message answers, nil where there is
+// none.
+func (w *wire) asked(msg []byte) (*probe, uint8) {
+	q, ok := parseQuestion(msg)
+	if !ok {
+		return nil, 0
+	}
+	p := w.names.find(q.name)
+	if p == nil || p.check == nil || p.check.lane != w.lane {
+		return nil, 0
+	}
+	rcode, ok := checkReply(msg, q, p)
+	if !ok {
+		return nil, 0
+	}
+	return p, rcode
 }
 
 // fail reports whether an error ends the whole lane, and if so says so.
@@ -164,16 +188,15 @@ type udpCarrier struct {
 	wire
 	addr  netip.AddrPort
 	max   int
-	socks []*udpSocket
+	socks []udpSocket
 	next  int
+	buf   []byte // the query at hand
 	wg    sync.WaitGroup
 }
 
 type udpSocket struct {
 	*net.UDPConn
-	local   netip.AddrPort
-	mu      sync.Mutex
-	pending map[uint16]*probe // by message ID
+	path *path
 }
 
 func (c *udpCarrier) unverified() string { return "" }
@@ -184,16 +207,10 @@ func (c *udpCarrier) send(p *probe) {
 		c.fatal(p, err)
 		return
 	}
-	s.mu.Lock()
-	for s.pending[p.id] != nil {
-		p.id++
-	}
-	s.pending[p.id] = p
-	s.mu.Unlock()
-	p.local = s.local
+	p.path = s.path
 	c.names.add(p)
-	var buf [headerLen + maxNameLen + 4]byte
-	if _, err := s.Write(appendQuery(buf[:0], p)); err != nil {
+	c.buf = appendQuery(c.buf[:0], p)
+	if _, err := s.Write(c.buf); err != nil {
 		c.fatal(p, err)
 	}
 }
@@ -205,17 +222,13 @@ func (c *udpCarrier) fatal(p *probe, err error) {
 }
 
 // socket is the next of the pool, opened when it is first needed.
-func (c *udpCarrier) socket() (*udpSocket, error) {
+func (c *udpCarrier) socket() (udpSocket, error) {
 	if len(c.socks) < c.max {
 		conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(c.addr))
 		if err != nil {
-			return nil, err
+			return udpSocket{}, err
 		}
-		s := &udpSocket{
-			UDPConn: conn,
-			local:   unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort()),
-			pending: map[uint16]*probe{},
-		}
+		s := udpSocket{conn, &path{local: unmap(conn.LocalAddr().(*net.UDPAddr).AddrPort())}}
 		c.socks = append(c.socks, s)
 		c.wg.Add(1)
 		go c.read(s)
@@ -225,36 +238,19 @@ func (c *udpCarrier) socket() (*udpSocket, error) {
 	return c.socks[c.next%len(c.socks)], nil
 }
 
-func (c *udpCarrier) read(s *udpSocket) {
+func (c *udpCarrier) read(s udpSocket) {
 	defer c.wg.Done()
 	// Nothing behind the question is read: a longer reply may be cut.
 	buf := make([]byte, headerLen+maxNameLen+4)
 	for {
 		n, err := s.Read(buf)
-		if errors.Is(err, net.ErrClosed) {
+		switch {
+		case err == nil:
+			if p, rcode := c.asked(buf[:n]); p != nil && p.path == s.path {
+				c.answer(p, rcode)
+			}
+		case errors.Is(err, net.ErrClosed), c.fail(err):
 			return
-		}
-		if err != nil {
-			if c.fail(err) {
-				return
-			}
-			continue
-		}
-		if n < headerLen {
-			continue
-		}
-		s.mu.Lock()
-		id := uint16(buf[0])<<8 | uint16(buf[1])
-		p := s.pending[id]
-		var r reply
-		if p != nil {
-			if r = checkReply(buf[:n], p); r.ok {
-				delete(s.pending, id)
-			}
-		}
-		s.mu.Unlock()
-		if r.ok {
-			c.answer(p, r.rcode)
 		}
 	}
 }

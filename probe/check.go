@@ -1,6 +1,8 @@
 package probe
 
 import (
+	"math"
+	"slices"
 	"time"
 
 	"github.com/dnsloop/dnsloop/plan"
@@ -17,56 +19,66 @@ const (
 	minSettle  = 50 * time.Millisecond
 )
 
+// An instant is a moment as the time since the program began: a third of the
+// size of a time.Time.
+type instant time.Duration
+
+// never is later than any moment.
+const never = instant(math.MaxInt64)
+
+var epoch = time.Now()
+
+func now() instant { return instant(time.Since(epoch)) }
+
+func (t instant) add(d time.Duration) instant { return t + instant(d) }
+func (t instant) sub(u instant) time.Duration { return time.Duration(t - u) }
+
 // check is one upstream × zone × transport while it is being probed. Its
 // methods are given the time and do nothing but count, so that every decision
-// can be tested without a socket.
+// can be tested without a socket. There may be a hundred thousand of them: what
+// it saw is kept in the Result alone.
 type check struct {
-	plan.Check
+	*plan.Check
+	*Result
 	o       *Options
 	lane    *lane
-	zone    []byte
+	zone    string // wire form
 	sibling *check // the same upstream and zone over the other transport
 
-	started  time.Time
-	wanted   int // probes asked for, sent or still queued
-	sent     int
-	answered int
-	waiting  []*probe // sent, with neither an answer nor a loss
-	types    []typeCount
+	started instant
+	wanted  int      // probes asked for, sent or still queued
+	waiting []*probe // sent, with neither an answer nor a loss
+	types   []typeCount
 
-	returns    []Return
-	lastReturn time.Time
-	lastAnswer time.Time
-	rtt        time.Duration // slowest answer that counted
+	lastReturn, lastAnswer instant
 
-	round   int // tries after the first
-	roundAt time.Time
-	refills int // replacements sent at once
+	roundAt instant
+	round   int16 // tries after the first
+	refills int8  // replacements sent at once
+	rcode   uint8 // the last error rcode; 0: none
 
-	failure Failure // that nothing can mend
-	detail  string  // the last trouble in the system's words
-	rcode   int     // the last error rcode; 0: none
-
-	done   bool
-	doneAt time.Time
-	wake   time.Time // when to look again
-	index  int       // in the heap of wakes; -1: not there
+	satisfied bool // it asks no more
+	done      bool
+	doneAt    instant
+	wake      instant // when to look again
+	index     int     // in the heap of wakes; -1: not there
 }
 
 // typeCount is what became of the probes of one query type.
 type typeCount struct {
 	qtype                uint16
-	sent, answered, errs int
+	sent, answered, errs uint32
 }
 
-func newCheck(c plan.Check, o *Options, zone []byte) *check {
-	ck := &check{Check: c, o: o, zone: zone, index: -1}
-	for _, t := range o.Qtypes {
-		if ck.typeOf(t) == nil {
-			ck.types = append(ck.types, typeCount{qtype: t})
+// typesOf lists the types of a mix, each once.
+func typesOf(mix []uint16) []typeCount {
+	var types []typeCount
+	for _, t := range mix {
+		if !slices.ContainsFunc(types, func(c typeCount) bool { return c.qtype == t }) {
+			types = append(types, typeCount{qtype: t})
 		}
 	}
-	return ck
+	return types
 }
 
 func (c *check) typeOf(t uint16) *typeCount {
@@ -82,158 +94,155 @@ func (c *check) typeOf(t uint16) *typeCount {
 // replacements the types that were answered, if any.
 func (c *check) nextType() uint16 {
 	mix := c.o.Qtypes
-	if c.sent >= c.o.Probes && c.answered > 0 {
+	if c.Sent >= c.o.Probes && c.Answered > 0 {
 		for i := range mix {
-			t := mix[(c.sent+i)%len(mix)]
+			t := mix[(c.Sent+i)%len(mix)]
 			if c.typeOf(t).answered > 0 {
 				return t
 			}
 		}
 	}
-	return mix[c.sent%len(mix)]
+	return mix[c.Sent%len(mix)]
 }
 
 // step is what a check does next.
 type step struct {
 	send int  // probes to ask for now
 	done bool // it is decided
-	wake time.Time
+	wake instant
 }
 
 // next decides. A check ends when it is proven, or answered often enough and
 // then quiet, or when nothing more can come of it; until then it asks again.
-func (c *check) next(now time.Time) step {
+func (c *check) next(now instant) step {
 	switch {
-	case len(c.returns) > 0:
+	case c.Returned > 0:
 		return until(now, c.proofComplete(now))
-	case c.failure != NoFailure:
+	case c.Failure != NoFailure:
 		return step{done: true}
-	case c.answered >= c.o.Probes:
-		return until(now, c.lastAnswer.Add(c.o.settle(c.rtt)))
+	case c.Answered >= c.o.Probes:
+		return until(now, c.lastAnswer.add(c.o.settle(c.RTT)))
 	}
 	end := c.patienceEnds()
-	if !end.IsZero() && !now.Before(end) {
+	if now >= end {
 		return step{done: true}
 	}
 	s := c.ask(now)
-	if !end.IsZero() && end.Before(s.wake) {
-		s.wake = end
-	}
+	s.wake = min(s.wake, end)
 	return s
 }
 
-func until(now, t time.Time) step {
-	if now.Before(t) {
-		return step{wake: t}
-	}
-	return step{done: true}
-}
+func until(now, t instant) step { return step{done: now >= t, wake: t} }
 
 // proofComplete is when a proven check need not wait any longer for the rest
 // of its probes, which add to the evidence but not to the verdict.
-func (c *check) proofComplete(now time.Time) time.Time {
+func (c *check) proofComplete(now instant) instant {
 	if len(c.waiting) == 0 {
 		return now
 	}
 	for _, p := range c.waiting {
-		if !p.returned.Load() {
-			return c.lastReturn.Add(c.o.settle(c.rtt))
+		if !p.has(returned) {
+			return c.lastReturn.add(c.o.settle(c.RTT))
 		}
 	}
-	return c.lastReturn.Add(answerTail)
+	return c.lastReturn.add(answerTail)
 }
 
 // patienceEnds is when a check gives up since its sibling is decided: servers
-// that speak one of UDP and TCP only are common. Zero: not yet.
-func (c *check) patienceEnds() time.Time {
+// that speak one of UDP and TCP only are common. One whose turn is still to
+// come has patience for as long as others get on.
+func (c *check) patienceEnds() instant {
 	if c.sibling == nil || !c.sibling.conclusive() {
-		return time.Time{}
+		return never
 	}
-	return c.sibling.doneAt.Add(patience)
+	return max(c.sibling.doneAt, c.lane.progress).add(patience)
 }
 
 func (c *check) conclusive() bool {
-	return c.done && (len(c.returns) > 0 || c.answered >= c.o.Probes)
+	return c.done && (c.Returned > 0 || c.Answered >= c.o.Probes)
 }
 
-// ask says how many probes to send now, and when to look again.
-func (c *check) ask(now time.Time) step {
+// ask says how many probes to send now, and when to look again. While some
+// are queued it waits for its turn, and for its turn alone.
+func (c *check) ask(now instant) step {
+	if c.owed() > 0 {
+		return step{wake: never}
+	}
 	if c.wanted < c.o.Probes { // the first try, spread where the user wants that
 		due := c.o.Probes
 		if c.o.Spread > 0 {
 			gap := c.o.Spread / time.Duration(c.o.Probes)
-			due = min(due, 1+int(now.Sub(c.started)/gap))
-			if due < c.o.Probes {
-				return step{send: due - c.wanted, wake: c.started.Add(gap * time.Duration(due))}
+			due = min(due, 1+int(now.sub(c.started)/gap))
+			if due <= c.wanted {
+				return step{wake: c.started.add(gap * time.Duration(due))}
 			}
 		}
-		c.roundAt = now.Add(c.wait())
-		return step{send: due - c.wanted, wake: c.roundAt}
+		return step{send: due - c.wanted, wake: never}
 	}
-	missing := c.o.Probes - c.answered
-	queued := c.wanted - c.sent
-	if queued == 0 && len(c.waiting) == 0 && c.answered > 0 && c.refills < 2 {
+	missing := c.o.Probes - c.Answered
+	if len(c.waiting) == 0 && c.Answered > 0 && c.refills < 2 {
 		// All came back and some were refused: others take their place.
 		c.refills++
-		c.roundAt = now.Add(c.wait())
-		return step{send: missing, wake: c.roundAt}
+		return step{send: missing, wake: never}
 	}
-	if now.Before(c.roundAt) || queued > 0 {
-		return step{wake: later(now, c.roundAt)}
+	if now < c.roundAt {
+		return step{wake: c.roundAt}
 	}
 	c.round++
-	c.roundAt = now.Add(c.wait())
-	if c.answered == 0 {
+	if c.Answered == 0 {
 		missing = min(missing, fewProbes)
 	}
-	return step{send: missing, wake: c.roundAt}
+	return step{send: missing, wake: never}
 }
 
-// later keeps a wake out of the past, so that a check which waits for its turn
-// does not spin.
-func later(now, t time.Time) time.Time {
-	if t.After(now) {
-		return t
-	}
-	return now.Add(minWait)
-}
+// owed is how many probes are queued.
+func (c *check) owed() int { return c.wanted - c.Sent }
 
 // wait is how long an answer is waited for before others are asked in its
 // place: by the round trips seen (in the manner of RFC 6298), doubled each try.
 func (c *check) wait() time.Duration {
 	w := firstWait
-	if c.rtt > 0 {
-		w = max(minWait, 4*c.rtt)
+	if c.RTT > 0 {
+		w = max(minWait, 4*c.RTT)
 	}
 	return min(w<<min(c.round, 8), c.o.QueryTimeout)
 }
 
+// onSend counts a probe as under way, at the time that it says it was sent.
+func (c *check) onSend(p *probe) {
+	c.typeOf(p.qtype).sent++
+	c.Sent++
+	c.waiting = append(c.waiting, p)
+	if c.owed() == 0 {
+		c.roundAt = p.sent.add(c.wait())
+	}
+}
+
 // onAnswer counts an answer in. One that took longer than a query may is none.
-func (c *check) onAnswer(p *probe, rcode int, at time.Time) {
-	took := at.Sub(p.sent)
+func (c *check) onAnswer(p *probe, rcode uint8, at instant) {
+	took := at.sub(p.sent)
 	t := c.typeOf(p.qtype)
 	switch {
 	case took > c.o.QueryTimeout:
-		c.detail = "answers took longer than " + c.o.QueryTimeout.String()
+		c.Detail = "answers took longer than " + c.o.QueryTimeout.String()
 	case !usable(rcode):
 		t.errs++
 		c.rcode = rcode
 	default:
 		t.answered++
-		c.answered++
+		c.Answered++
 		c.lastAnswer = at
-		c.rtt = max(c.rtt, took)
+		c.RTT = max(c.RTT, took)
 		if c.round == 0 && c.wanted >= c.o.Probes {
 			// Now that a round trip is known, the stragglers get less time.
-			if sooner := at.Add(c.wait()); sooner.Before(c.roundAt) {
-				c.roundAt = sooner
-			}
+			c.roundAt = min(c.roundAt, at.add(c.wait()))
 		}
 	}
 }
 
-func (c *check) onReturn(r Return, at time.Time) {
-	c.returns = append(c.returns, r)
+func (c *check) onReturn(r Return, at instant) {
+	c.Returned++
+	c.Returns = append(c.Returns, r)
 	c.lastReturn = at
 }
 
@@ -244,33 +253,32 @@ func (c *check) settleProbe(p *probe) {
 		if q == p {
 			c.waiting[i] = c.waiting[len(c.waiting)-1]
 			c.waiting = c.waiting[:len(c.waiting)-1]
-			return
+			break
 		}
+	}
+	if len(c.waiting) == 0 {
+		c.waiting = nil
 	}
 }
 
-// result is what the check saw.
-func (c *check) result() Result {
-	r := Result{
-		Sent: c.sent, Answered: c.answered, Returned: len(c.returns),
-		Returns: c.returns, RTT: c.rtt,
+// conclude makes the Result whole once the run is over.
+func (c *check) conclude() {
+	if c.Returned > 0 {
+		c.Failure, c.Detail = NoFailure, ""
+		return
 	}
-	if len(c.returns) > 0 {
-		return r
-	}
-	r.Filtered = c.filtered()
-	if c.answered >= c.o.Probes {
-		return r
-	}
-	r.Failure, r.Detail = c.failure, c.detail
+	c.Filtered = c.filtered()
 	switch {
-	case c.failure != NoFailure:
+	case c.Answered >= c.o.Probes:
+		c.Failure, c.Detail = NoFailure, ""
+	case c.Failure != NoFailure:
 	case c.rcode != 0:
-		r.Failure, r.Detail = ErrorRcode, rcodeName(c.rcode)
+		c.Failure, c.Detail = ErrorRcode, rcodeName(c.rcode)
+	case c.Sent == 0:
+		c.Failure, c.Detail = NotProbed, "its turn did not come within the timeout"
 	default:
-		r.Failure = Silent
+		c.Failure = Silent
 	}
-	return r
 }
 
 // filtered lists the types that got no usable answer while others did: an
@@ -282,7 +290,7 @@ func (c *check) filtered() []string {
 	}
 	var out []string
 	for _, t := range c.types {
-		if c.answered > 0 && t.sent > 0 && t.answered == 0 && (t.errs > 0 || t.sent > 1 && !lossy) {
+		if c.Answered > 0 && t.sent > 0 && t.answered == 0 && (t.errs > 0 || t.sent > 1 && !lossy) {
 			out = append(out, typeName(t.qtype))
 		}
 	}

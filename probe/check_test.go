@@ -16,7 +16,7 @@ func at(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 type clock struct {
 	t   *testing.T
 	c   *check
-	now time.Time
+	now instant
 }
 
 func newClock(t *testing.T, change func(*Options)) *clock {
@@ -24,10 +24,10 @@ func newClock(t *testing.T, change func(*Options)) *clock {
 	if change != nil {
 		change(&o)
 	}
-	k := &clock{t: t, now: time.Unix(0, 0)}
-	k.c = newCheck(plan.Check{Transport: plan.UDP}, &o, rootZone)
-	k.c.started = k.now
-	return k
+	return &clock{t: t, c: &check{
+		Check: &plan.Check{Transport: plan.UDP}, Result: &Result{},
+		o: &o, lane: &lane{}, zone: rootZone, types: typesOf(o.Qtypes), index: -1,
+	}}
 }
 
 // step lets the check decide, and sends what it asks for.
@@ -35,19 +35,26 @@ func (k *clock) step() step {
 	s := k.c.next(k.now)
 	k.c.wanted += s.send
 	for range s.send {
-		p := newProbe(k.c, rootZone, k.c.nextType(), digits)
+		p := newProbe(k.c, k.c.nextType(), digits)
 		p.sent = k.now
-		k.c.typeOf(p.qtype).sent++
-		k.c.sent++
-		k.c.waiting = append(k.c.waiting, p)
+		k.c.onSend(p)
+	}
+	if s.send > 0 {
+		s.wake = k.c.next(k.now).wake
 	}
 	return s
 }
 
-func (k *clock) sleep(d time.Duration) { k.now = k.now.Add(d) }
+func (k *clock) sleep(d time.Duration) { k.now = k.now.add(d) }
+
+// result is what the check saw, when the run ends now.
+func (k *clock) result() Result {
+	k.c.conclude()
+	return *k.c.Result
+}
 
 // answer lets the upstream answer what matches, in the order sent.
-func (k *clock) answer(rcode int, match func(*probe) bool) {
+func (k *clock) answer(rcode uint8, match func(*probe) bool) {
 	for _, p := range append([]*probe{}, k.c.waiting...) {
 		if match(p) {
 			k.c.settleProbe(p)
@@ -72,10 +79,10 @@ func TestClearAfterSettling(t *testing.T) {
 	k.answer(dns.RcodeNameError, all)
 	s := k.step()
 	k.want("done with the last answer", s.done, false)
-	k.want("settle time", s.wake.Sub(k.now), minSettle+40*time.Millisecond)
+	k.want("settle time", s.wake.sub(k.now), minSettle+40*time.Millisecond)
 	k.sleep(90 * time.Millisecond)
 	k.want("done when settled", k.step().done, true)
-	k.want("failure", k.c.result().Failure, NoFailure)
+	k.want("failure", k.result().Failure, NoFailure)
 }
 
 func TestSettleIsBounded(t *testing.T) {
@@ -83,12 +90,12 @@ func TestSettleIsBounded(t *testing.T) {
 	k.step()
 	k.sleep(300 * time.Millisecond)
 	k.answer(dns.RcodeNameError, all)
-	k.want("settle time", k.step().wake.Sub(k.now), DefaultSettle)
+	k.want("settle time", k.step().wake.sub(k.now), DefaultSettle)
 
 	k = newClock(t, func(o *Options) { o.Settle, o.AdaptSettle = time.Second, false })
 	k.step()
 	k.answer(dns.RcodeNameError, all)
-	k.want("settle time asked for", k.step().wake.Sub(k.now), time.Second)
+	k.want("settle time asked for", k.step().wake.sub(k.now), time.Second)
 }
 
 // A filter on HINFO alone leaves the others to reach the number of answers.
@@ -114,7 +121,7 @@ func TestFilteredTypeIsReplaced(t *testing.T) {
 					k.now = s.wake
 				}
 			}
-			r := k.c.result()
+			r := k.result()
 			k.want("done", k.step().done, true)
 			k.want("answered", r.Answered, DefaultProbes)
 			k.want("failure", r.Failure, NoFailure)
@@ -131,21 +138,21 @@ func TestFilteredTypeIsReplaced(t *testing.T) {
 // Silence and error rcodes are asked again with growing pauses, fewer at a
 // time, and never end a check by themselves.
 func TestBackoff(t *testing.T) {
-	for name, rcode := range map[string]int{"silent": -1, "SERVFAIL": dns.RcodeServerFailure} {
+	for name, answers := range map[string]bool{"silent": false, "SERVFAIL": true} {
 		t.Run(name, func(t *testing.T) {
 			k := newClock(t, nil)
 			var pauses []time.Duration
-			end := k.now.Add(10 * time.Second)
-			for k.now.Before(end) {
+			end := k.now.add(10 * time.Second)
+			for k.now < end {
 				s := k.step()
 				if s.done {
-					t.Fatalf("done after %v", k.now.Sub(k.c.started))
+					t.Fatalf("done after %v", k.now.sub(k.c.started))
 				}
-				if rcode >= 0 {
-					k.answer(rcode, all)
+				if answers {
+					k.answer(dns.RcodeServerFailure, all)
 				}
 				if s.send > 0 {
-					pauses = append(pauses, s.wake.Sub(k.now))
+					pauses = append(pauses, s.wake.sub(k.now))
 				}
 				k.now = s.wake
 			}
@@ -154,14 +161,14 @@ func TestBackoff(t *testing.T) {
 					t.Errorf("pauses shrink: %v", pauses)
 				}
 			}
-			if n := k.c.sent; n > 30 || n < 15 {
+			if n := k.c.Sent; n > 30 || n < 15 {
 				t.Errorf("%d probes in 10 s", n)
 			}
 			want := Silent
-			if rcode >= 0 {
+			if answers {
 				want = ErrorRcode
 			}
-			k.want("failure", k.c.result().Failure, want)
+			k.want("failure", k.result().Failure, want)
 		})
 	}
 }
@@ -171,21 +178,21 @@ func TestProofEndsTheCheck(t *testing.T) {
 	k.step()
 	k.sleep(time.Millisecond)
 	first := k.c.waiting[0]
-	first.returned.Store(true)
+	first.first(returned)
 	k.c.onReturn(Return{}, k.now)
 	s := k.step()
 	k.want("more is sent", s.send, 0)
 	k.want("done while others may still come home", s.done, false)
-	k.sleep(s.wake.Sub(k.now))
+	k.sleep(s.wake.sub(k.now))
 	k.want("done when settled", k.step().done, true)
 
 	k = newClock(t, nil)
 	k.step()
 	for _, p := range k.c.waiting {
-		p.returned.Store(true)
+		p.first(returned)
 		k.c.onReturn(Return{}, k.now)
 	}
-	k.want("wait for the answers", k.step().wake.Sub(k.now), answerTail)
+	k.want("wait for the answers", k.step().wake.sub(k.now), answerTail)
 	k.answer(dns.RcodeSuccess, all)
 	k.want("done when all is in", k.step().done, true)
 }
@@ -203,14 +210,14 @@ func TestSilentTransportWaitsForItsSibling(t *testing.T) {
 	tcp.now = udp.now
 	s := tcp.step()
 	tcp.want("TCP done with its sibling", s.done, false)
-	tcp.now = udp.now.Add(patience)
+	tcp.now = udp.now.add(patience)
 	tcp.want("TCP done when patience ends", tcp.step().done, true)
-	tcp.want("failure", tcp.c.result().Failure, Silent)
+	tcp.want("failure", tcp.result().Failure, Silent)
 }
 
 func TestSpread(t *testing.T) {
 	k := newClock(t, func(o *Options) { o.Probes, o.Spread = 60, 15*time.Second })
-	for k.c.sent < 60 {
+	for k.c.Sent < 60 {
 		s := k.step()
 		k.answer(dns.RcodeNameError, all)
 		if s.send > 1 {
@@ -218,7 +225,7 @@ func TestSpread(t *testing.T) {
 		}
 		k.now = s.wake
 	}
-	if d := k.now.Sub(k.c.started); d < 14*time.Second || d > 16*time.Second {
+	if d := k.now.sub(k.c.started); d < 14*time.Second || d > 16*time.Second {
 		t.Errorf("60 probes took %v", d)
 	}
 }
@@ -228,6 +235,6 @@ func TestSlowAnswersCountOnlyInTime(t *testing.T) {
 	k.step()
 	k.sleep(3 * time.Second)
 	k.answer(dns.RcodeNameError, all)
-	k.want("answered", k.c.result().Answered, 0)
-	k.want("failure", k.c.result().Failure, Silent)
+	k.want("answered", k.result().Answered, 0)
+	k.want("failure", k.result().Failure, Silent)
 }

@@ -75,7 +75,7 @@ func (c *httpsCarrier) send(p *probe) {
 	}()
 }
 
-func (c *httpsCarrier) post(p *probe) (rcode int, err error) {
+func (c *httpsCarrier) post(p *probe) (rcode uint8, err error) {
 	ctx, cancel := context.WithTimeout(c.ctx, p.check.o.QueryTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.up.URL, bytes.NewReader(appendQuery(nil, p)))
@@ -96,11 +96,11 @@ func (c *httpsCarrier) post(p *probe) (rcode int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	r := checkReply(body, p)
-	if !r.ok {
+	answered, rcode := c.asked(body)
+	if answered != p {
 		return 0, errors.New("the reply is no DNS answer to the question")
 	}
-	return r.rcode, nil
+	return rcode, nil
 }
 
 func (c *httpsCarrier) close() {

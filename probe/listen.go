@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -21,6 +22,8 @@ const (
 	earTries = 3
 	earWait  = 150 * time.Millisecond
 )
+
+const readBuffer = 4 << 20 // octets, of a UDP socket
 
 // Listen opens the stand-in, over UDP and TCP, on each of the addresses, and
 // tests that it hears. Where a wildcard cannot be bound because somebody holds
@@ -135,6 +138,10 @@ func listenTCP(addr netip.AddrPort, own []netip.Addr) (*net.TCPListener, error) 
 type udpEar struct {
 	*net.UDPConn
 	addr netip.AddrPort
+
+	// The last control message that came, and the one that goes: most queries
+	// ask the same address, and to turn one into the other allocates.
+	came, goes []byte
 }
 
 func listenUDP(addr netip.AddrPort, own []netip.Addr) (*udpEar, error) {
@@ -146,6 +153,8 @@ func listenUDP(addr netip.AddrPort, own []netip.Addr) (*udpEar, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Returns come in bursts: make room for as many as the system lets one have.
+	c.SetReadBuffer(readBuffer)
 	if addr.Addr().IsUnspecified() {
 		// Replies must leave from the address that was asked. Where the system
 		// cannot say which that was, replies leave as the kernel likes.
@@ -161,21 +170,22 @@ func listenUDP(addr netip.AddrPort, own []netip.Addr) (*udpEar, error) {
 // replyFrom turns the control message that came with a query into the one that
 // lets the reply leave from the address that was asked.
 func (c *udpEar) replyFrom(oob []byte) []byte {
-	if len(oob) == 0 {
-		return nil
+	if bytes.Equal(oob, c.came) {
+		return c.goes
 	}
+	c.came, c.goes = append(c.came[:0], oob...), nil
 	if c.addr.Addr().Is4() {
 		var cm ipv4.ControlMessage
-		if cm.Parse(oob) != nil || cm.Dst == nil {
-			return nil
+		if cm.Parse(oob) == nil && cm.Dst != nil {
+			c.goes = (&ipv4.ControlMessage{Src: cm.Dst}).Marshal()
 		}
-		return (&ipv4.ControlMessage{Src: cm.Dst}).Marshal()
+		return c.goes
 	}
 	var cm ipv6.ControlMessage
-	if cm.Parse(oob) != nil || cm.Dst == nil {
-		return nil
+	if cm.Parse(oob) == nil && cm.Dst != nil {
+		c.goes = (&ipv6.ControlMessage{Src: cm.Dst}).Marshal()
 	}
-	return (&ipv6.ControlMessage{Src: cm.Dst}).Marshal()
+	return c.goes
 }
 
 func stateOf(err error) State {
@@ -239,20 +249,20 @@ func earAddr(addr netip.AddrPort, own []netip.Addr) netip.AddrPort {
 // hears reports whether a probe sent straight to an address is heard here.
 func (s *StandIn) hears(ctx context.Context, addr netip.AddrPort, over plan.Transport) bool {
 	for range earTries {
-		p := newProbe(nil, rootZone, typeHINFO, digits)
-		p.heard = make(chan struct{})
+		p, heard := newProbe(nil, typeHINFO, digits), make(chan struct{})
+		s.tests.Store(p, heard)
 		s.names.add(p)
 		c, err := (&net.Dialer{Timeout: earWait}).DialContext(ctx, string(over), addr.String())
 		if err != nil {
 			continue
 		}
-		msg := appendQuery(nil, p)
 		if over == plan.TCP {
-			msg = frame(msg)
+			c.Write(appendFramed(nil, p))
+		} else {
+			c.Write(appendQuery(nil, p))
 		}
-		c.Write(msg)
 		select {
-		case <-p.heard:
+		case <-heard:
 			c.Close()
 			return true
 		case <-time.After(earWait):

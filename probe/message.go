@@ -1,8 +1,8 @@
 package probe
 
 import (
+	"bytes"
 	"encoding/binary"
-	"strings"
 
 	"github.com/miekg/dns"
 )
@@ -83,9 +83,9 @@ func appendQuery(b []byte, p *probe) []byte {
 }
 
 func (p *probe) appendQuestion(b []byte) []byte {
-	b = p.outer.append(b, p.shape)
+	b = p.inner.twin().append(b, p.shape)
 	b = p.inner.append(b, p.shape)
-	b = append(b, p.zone...)
+	b = append(b, p.zone()...)
 	b = binary.BigEndian.AppendUint16(b, p.qtype)
 	return binary.BigEndian.AppendUint16(b, dns.ClassINET)
 }
@@ -98,49 +98,33 @@ func (p *probe) question() string {
 }
 
 // packZone is a zone's name in wire form.
-func packZone(zone string) ([]byte, error) {
+func packZone(zone string) (string, error) {
 	var b [maxNameLen + 1]byte
 	n, err := dns.PackDomainName(zone, b[:], 0, nil, false)
-	return b[:n:n], err
+	return string(b[:n]), err
 }
 
-// reply is what a message from an upstream says of a probe.
-type reply struct {
-	rcode int
-	ok    bool // it is a response to this probe
-}
-
-// checkReply validates a message against the probe it should answer: QR, ID
-// and the question itself, which the library's client does not look at.
-func checkReply(msg []byte, p *probe) reply {
-	q, ok := parseQuestion(msg)
-	flags := uint16(0)
-	if ok {
-		flags = binary.BigEndian.Uint16(msg[2:])
-	}
-	if !ok || flags&flagQR == 0 || binary.BigEndian.Uint16(msg) != p.id {
-		return reply{}
-	}
+// checkReply validates a message with question q against the probe that it
+// should answer: QR, ID and the question itself, which the library's client
+// does not look at.
+func checkReply(msg []byte, q question, p *probe) (rcode uint8, ok bool) {
+	flags := binary.BigEndian.Uint16(msg[2:])
 	var buf [maxNameLen + 4]byte
 	want := p.appendQuestion(buf[:0])
 	got := msg[headerLen:q.end]
-	// The last four octets are type and class: compared as they are.
-	if len(got) != len(want) ||
-		!strings.EqualFold(string(got[:len(got)-4]), string(want[:len(want)-4])) ||
-		string(got[len(got)-4:]) != string(want[len(want)-4:]) {
-		return reply{}
-	}
-	return reply{rcode: int(flags & 0xf), ok: true}
+	n := len(want) - 4 // type and class are compared as they are
+	return uint8(flags & 0xf), flags&flagQR != 0 && binary.BigEndian.Uint16(msg) == p.id && len(got) == len(want) &&
+		bytes.EqualFold(got[:n], want[:n]) && bytes.Equal(got[n:], want[n:])
 }
 
 // usable reports whether an rcode ends the question: the upstream answered it.
-func usable(rcode int) bool {
+func usable(rcode uint8) bool {
 	return rcode == dns.RcodeSuccess || rcode == dns.RcodeNameError
 }
 
 // rcodeName is an rcode as RFC 9499 and dig write it.
-func rcodeName(rcode int) string {
-	if s, ok := dns.RcodeToString[rcode]; ok {
+func rcodeName(rcode uint8) string {
+	if s, ok := dns.RcodeToString[int(rcode)]; ok {
 		return s
 	}
 	return "an unknown rcode"

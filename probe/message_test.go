@@ -14,7 +14,7 @@ func testProbe(t testing.TB, zone string, s shape) *probe {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newProbe(nil, z, typeHINFO, s)
+	return newProbe(&check{zone: z}, typeHINFO, s)
 }
 
 func TestQueryIsWhatTheLibraryReads(t *testing.T) {
@@ -57,6 +57,9 @@ func TestCheckReply(t *testing.T) {
 		return b
 	}
 	good := reply(func(*dns.Msg) {})
+	w := wire{names: &registry{}, lane: &lane{}}
+	w.names.add(p)
+	p.check.lane = w.lane
 	for name, tt := range map[string]struct {
 		msg  []byte
 		want bool
@@ -74,8 +77,8 @@ func TestCheckReply(t *testing.T) {
 		"empty":           {nil, false},
 		"name a pointer":  {append(append([]byte{}, good[:12]...), 0xc0, 12, 0, 13, 0, 1), false},
 	} {
-		if got := checkReply(tt.msg, p); got.ok != tt.want || got.ok && got.rcode != dns.RcodeNameError {
-			t.Errorf("%s: got %+v, want ok %v", name, got, tt.want)
+		if got, rcode := w.asked(tt.msg); (got == p) != tt.want || tt.want && rcode != dns.RcodeNameError {
+			t.Errorf("%s: got %v, %d; want an answer: %v", name, got, rcode, tt.want)
 		}
 	}
 }
@@ -161,11 +164,11 @@ func FuzzHear(f *testing.F) {
 	for _, s := range []string{"", "\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01"} {
 		f.Add([]byte(s))
 	}
-	p := newProbe(nil, rootZone, typeHINFO, digits)
+	p := newProbe(nil, typeHINFO, digits)
 	f.Add(appendQuery(nil, p))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		s := &StandIn{inbox: newInbox(), strays: map[strayKey]int{}}
-		out := s.hear(nil, msg, at("127.0.0.1:1"), at("127.0.0.1:53"), "udp")
+		out := s.hear(nil, msg, path{local: at("127.0.0.1:1")}, at("127.0.0.1:53"), "udp")
 		if len(out) == 0 {
 			return
 		}
@@ -184,13 +187,16 @@ func FuzzHear(f *testing.F) {
 // FuzzCheckReply throws messages at the validation of replies.
 func FuzzCheckReply(f *testing.F) {
 	p := testProbe(f, "example.org.", letters)
-	p.id, p.inner, p.outer = 7, labelTop+1, labelTop+2
+	p.id, p.inner = 7, labelTop+1
+	w := wire{names: &registry{}, lane: &lane{}}
+	w.names.add(p)
+	p.check.lane = w.lane
 	q := appendQuery(nil, p)
 	q[2] |= 0x80
 	f.Add(q)
 	f.Add(q[:len(q)-1])
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		if r := checkReply(msg, p); r.ok && (len(msg) < len(q) || !strings.EqualFold(string(msg[12:len(q)]), string(q[12:]))) {
+		if got, _ := w.asked(msg); got != nil && (len(msg) < len(q) || !strings.EqualFold(string(msg[12:len(q)]), string(q[12:]))) {
 			t.Fatalf("%x was taken for an answer to %x", msg, q)
 		}
 	})

@@ -27,14 +27,21 @@ const (
 	letters
 )
 
-// newLabels draws the two labels of a probe, and its message ID.
-func newLabels() (inner, outer label, id uint16) {
-	var b [18]byte
+// veil lies between the two labels of every name of this process, so that each
+// leads to the other. It tells nothing of any other name: of a label that was
+// not seen, all bits stay unknown.
+var veil = func() label { l, _ := newLabel(); return l & labelMask }()
+
+// newLabel draws the inner label of a probe, and its message ID.
+func newLabel() (inner label, id uint16) {
+	var b [10]byte
 	rand.Read(b[:]) // never fails: crypto/rand aborts the program instead
-	inner = label(binary.BigEndian.Uint64(b[0:])&labelMask | labelTop)
-	outer = label(binary.BigEndian.Uint64(b[8:])&labelMask | labelTop)
-	return inner, outer, binary.BigEndian.Uint16(b[16:])
+	return label(binary.BigEndian.Uint64(b[:]))&labelMask | labelTop, binary.BigEndian.Uint16(b[8:])
 }
+
+// twin is the outer label that goes with an inner one, and the inner one that
+// goes with an outer.
+func (l label) twin() label { return l ^ veil }
 
 // append writes the label in wire form, its length first.
 func (l label) append(b []byte, s shape) []byte {

@@ -7,9 +7,9 @@ import (
 
 func TestLabelsReadBack(t *testing.T) {
 	for range 1000 {
-		inner, outer, _ := newLabels()
-		if inner == outer {
-			t.Fatalf("both labels are %d", inner)
+		inner, _ := newLabel()
+		if outer := inner.twin(); outer == inner || outer.twin() != inner || outer&^labelMask != labelTop {
+			t.Fatalf("labels %d and %d do not lead to each other", inner, outer)
 		}
 		for _, s := range []shape{digits, letters} {
 			wire := inner.append(nil, s)
@@ -42,9 +42,9 @@ func TestForeignLabels(t *testing.T) {
 func TestLabelsUseEveryBit(t *testing.T) {
 	var ones, zeros label
 	for range 2000 {
-		inner, outer, _ := newLabels()
-		ones |= inner | outer
-		zeros |= ^inner | ^outer
+		l, _ := newLabel()
+		ones |= l
+		zeros |= ^l
 	}
 	if ones != 1<<62-1 || zeros&labelMask != labelMask {
 		t.Errorf("bits that were ever one %x, ever zero %x", uint64(ones), uint64(zeros&labelMask))
@@ -53,27 +53,24 @@ func TestLabelsUseEveryBit(t *testing.T) {
 
 func TestFindAnywhereInTheName(t *testing.T) {
 	var r registry
-	zone, err := packZone("example.org.")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := newProbe(nil, zone, typeHINFO, letters)
+	const zone = "\x07example\x03org\x00"
+	p := testProbe(t, "example.org.", letters)
 	r.add(p)
-	outer, inner := string(p.outer.append(nil, letters)), string(p.inner.append(nil, letters))
+	outer, inner := string(p.inner.twin().append(nil, letters)), string(p.inner.append(nil, letters))
 	for what, name := range map[string]string{
-		"as sent":        outer + inner + string(zone),
-		"upper case":     strings.ToUpper(outer+inner) + string(zone),
-		"minimised":      inner + string(zone),
+		"as sent":        outer + inner + zone,
+		"upper case":     strings.ToUpper(outer+inner) + zone,
+		"minimised":      inner + zone,
 		"suffix added":   outer + inner + "\x07example\x03org\x03lan\x00",
-		"label stripped": outer + string(zone),
-		"another prefix": "\x03www" + inner + string(zone),
+		"label stripped": outer + zone,
+		"another prefix": "\x03www" + inner + zone,
 	} {
 		if r.find([]byte(name)) != p {
 			t.Errorf("%s: %q was not found", what, name)
 		}
 	}
-	other := newProbe(nil, zone, typeHINFO, letters)
-	for _, name := range []string{"\x00", string(zone), "\x03www" + string(zone), string(other.inner.append(nil, digits)) + string(zone)} {
+	other := testProbe(t, "example.org.", letters)
+	for _, name := range []string{"\x00", zone, "\x03www" + zone, string(other.inner.append(nil, digits)) + zone} {
 		if r.find([]byte(name)) != nil {
 			t.Errorf("%q was taken for one of ours", name)
 		}

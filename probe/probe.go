@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/miekg/dns"
 )
@@ -12,37 +11,59 @@ import (
 const typeHINFO = dns.TypeHINFO
 
 // rootZone is the root in wire form.
-var rootZone = []byte{0}
+const rootZone = "\x00"
 
-// A probe is one query under a fresh name. What is not atomic is set before
-// the probe is registered, and from then on read only; but for the fields of
-// the prober's own.
+// A probe is one query under a fresh name. It is known to the stand-in for as
+// long as that stands, since a return may come late: it is kept small. What is
+// not atomic is set before the probe is registered, and from then on read
+// only; but for what is the prober's own.
 type probe struct {
-	check        *check
-	zone         []byte // wire form
-	inner, outer label
-	qtype, id    uint16
-	shape        shape
-
-	local netip.AddrPort // the socket it left from, where that is known
-	sent  time.Time
-
-	heard    chan struct{} // closed at the return, of a test of the ear alone
-	returned atomic.Bool   // it came home
-
-	settled bool // the prober's: answered, lost or given up
+	inner     label
+	check     *check // nil: a test of the ear
+	path      *path  // nil: not known
+	sent      instant
+	id, qtype uint16
+	shape     shape
+	settled   bool // the prober's: answered, lost or given up
+	released  bool // the prober's: settled or overdue
+	state     atomic.Uint32
 }
 
-func newProbe(c *check, zone []byte, qtype uint16, s shape) *probe {
-	p := &probe{check: c, zone: zone, qtype: qtype, shape: s}
-	p.inner, p.outer, p.id = newLabels()
+// path is the way between two sockets. Its ends together tell one TCP
+// connection from others: one end alone may be shared.
+type path struct {
+	local, remote netip.AddrPort // of the sender; remote may be invalid: not known
+}
+
+// What the sockets have seen of a probe.
+const (
+	returned uint32 = 1 << iota // it came home
+	replied                     // the upstream answered it
+)
+
+// first marks a probe, and reports whether it was not marked before: copies
+// say nothing new.
+func (p *probe) first(mark uint32) bool { return p.state.Or(mark)&mark == 0 }
+
+func (p *probe) has(mark uint32) bool { return p.state.Load()&mark != 0 }
+
+func (p *probe) zone() string {
+	if p.check == nil {
+		return rootZone
+	}
+	return p.check.zone
+}
+
+func newProbe(c *check, qtype uint16, s shape) *probe {
+	p := &probe{check: c, qtype: qtype, shape: s}
+	p.inner, p.id = newLabel()
 	return p
 }
 
 // registry knows this run's probes by either of their labels.
 type registry struct {
 	mu     sync.RWMutex
-	probes map[label]*probe
+	probes map[label]*probe // by the inner one
 }
 
 // add makes a probe known, which must be so before it is sent.
@@ -53,7 +74,6 @@ func (r *registry) add(p *probe) {
 		r.probes = map[label]*probe{}
 	}
 	r.probes[p.inner] = p
-	r.probes[p.outer] = p
 }
 
 // find is the probe that a name belongs to, wherever in the name one of its
@@ -64,7 +84,10 @@ func (r *registry) find(name []byte) *probe {
 		n := 1 + int(name[0])
 		if l, ok := parseLabel(name[1:n]); ok {
 			r.mu.RLock()
-			p := r.probes[l]
+			p := r.probes[l.twin()]
+			if p == nil {
+				p = r.probes[l]
+			}
 			r.mu.RUnlock()
 			if p != nil {
 				return p
@@ -78,10 +101,10 @@ func (r *registry) find(name []byte) *probe {
 // event is what the sockets tell the prober.
 type event struct {
 	kind  eventKind
+	rcode uint8  // of evAnswer
 	probe *probe // of evReturn, evAnswer, evLost
 	lane  *lane  // of evDown
-	at    time.Time
-	rcode int
+	at    instant
 	ret   Return
 	fail  Failure
 	err   error

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -15,13 +16,20 @@ import (
 	"github.com/dnsloop/dnsloop/plan"
 )
 
-// Bounds of what one upstream is asked at once, over one transport. Both
-// transports together stay under 100 queries in any 10 ms and under the 150
-// outstanding ones at which dnsmasq starts to refuse.
+// Bounds of what is asked at once. Both transports of an upstream together stay
+// under 100 unanswered queries, and so under the 150 outstanding ones at which
+// dnsmasq starts to refuse. Until an upstream has answered a few, it is asked
+// no more than slotProbes in a slot and transport, answered or not: that is less
+// than 100 in any 10 ms. From then on each answer makes room for a query: an
+// upstream is asked as fast as it answers.
 const (
-	maxInFlight = 64
+	maxInFlight = 48
 	slotLen     = 5 * time.Millisecond
 	slotProbes  = 16
+	firstProbes = 160
+
+	maxUnderWay = 1024 // to all upstreams, not counting what is overdue
+	maxLanes    = 512  // with sockets open; others wait for their turn
 )
 
 // DefaultProbes is how many probes a check needs before it may be called
@@ -83,24 +91,39 @@ type Trace struct {
 type lane struct {
 	carrier  carrier
 	checks   []*check
-	queue    []*check // each entry is one probe to send
+	asking   int      // checks that may still want to ask
+	progress instant  // when one of them was last satisfied, or asking began
+	queue    []*check // that have probes to send
+	hungry   bool     // it is among the run's hungry ones
+	sent     int
 	inFlight int
-	slot     time.Time
+	slot     instant
 	used     int
-	failure  Failure
-	detail   string
 }
+
+// room reports whether the pace allows one more probe.
+func (l *lane) room(now instant) bool {
+	if l.sent < firstProbes && now.sub(l.slot) >= slotLen {
+		l.slot, l.used = now, 0
+	}
+	return l.inFlight < maxInFlight && !l.paced()
+}
+
+// paced reports whether the next probe waits for the next slot.
+func (l *lane) paced() bool { return l.sent < firstProbes && l.used >= slotProbes }
 
 // run is one call of Probe.
 type run struct {
-	s      *StandIn
-	o      Options
-	start  time.Time
-	checks []*check
-	lanes  []*lane
-	paced  map[*lane]bool // with a queue that waits for the next slot
-	wakes  wakes
-	open   int
+	s        *StandIn
+	o        Options
+	ctx      context.Context
+	checks   []*check // nil: not probed
+	lanes    []*lane
+	started  int     // lanes, from the first
+	hungry   []*lane // with a queue
+	wakes    wakes
+	open     int
+	underWay int
 }
 
 // Probe asks the upstream of each check, all at once, and returns what each
@@ -108,24 +131,27 @@ type run struct {
 // then what is known is returned. Unprobed checks are passed over.
 func (s *StandIn) Probe(ctx context.Context, checks []plan.Check, o Options) []Result {
 	ctx, cancel := context.WithCancel(ctx)
-	r := newRun(ctx, s, checks, o)
-	r.loop(ctx)
+	results := make([]Result, len(checks))
+	r := newRun(ctx, s, checks, results, o)
+	r.loop()
 	cancel()
-	for _, l := range r.lanes {
+	for _, l := range r.lanes[:r.started] {
 		l.carrier.close()
 	}
-	results := make([]Result, len(r.checks))
-	for i, c := range r.checks {
-		if c != nil {
-			results[i] = c.result()
-			results[i].Unverified = c.lane.carrier.unverified()
+	for _, c := range r.checks {
+		if c == nil {
+			continue
+		}
+		c.conclude()
+		if c.lane.carrier != nil {
+			c.Unverified = c.lane.carrier.unverified()
 		}
 	}
 	return results
 }
 
-func newRun(ctx context.Context, s *StandIn, checks []plan.Check, o Options) *run {
-	r := &run{s: s, o: o, start: time.Now(), paced: map[*lane]bool{}, checks: make([]*check, len(checks))}
+func newRun(ctx context.Context, s *StandIn, checks []plan.Check, results []Result, o Options) *run {
+	r := &run{s: s, o: o, ctx: ctx, checks: make([]*check, len(checks))}
 	type key struct {
 		addr      netip.AddrPort
 		name, url string
@@ -136,8 +162,10 @@ func newRun(ctx context.Context, s *StandIn, checks []plan.Check, o Options) *ru
 		zone string
 	}
 	lanes := map[key]*lane{}
-	plain := map[zoneKey]*check{} // without its transport
-	for i, c := range checks {
+	plain := map[zoneKey]*check{} // whose sibling has not been met
+	types := typesOf(o.Qtypes)
+	for i := range checks {
+		c := &checks[i]
 		if c.Unprobed != "" {
 			continue
 		}
@@ -145,7 +173,7 @@ func newRun(ctx context.Context, s *StandIn, checks []plan.Check, o Options) *ru
 		if err != nil {
 			panic(fmt.Sprintf("zone %q was not checked: %v", c.Zone, err))
 		}
-		ck := newCheck(c, &r.o, zone)
+		ck := &check{Check: c, Result: &results[i], o: &r.o, zone: zone, types: slices.Clone(types), index: -1}
 		r.checks[i] = ck
 		r.open++
 		k := key{c.Upstream.Addr, c.Upstream.Name, c.Upstream.URL, c.Transport}
@@ -161,30 +189,23 @@ func newRun(ctx context.Context, s *StandIn, checks []plan.Check, o Options) *ru
 			zk := zoneKey{k, c.Zone}
 			if other := plain[zk]; other != nil && other.Transport != c.Transport {
 				ck.sibling, other.sibling = other, ck
+				delete(plain, zk)
 			} else {
 				plain[zk] = ck
 			}
 		}
 	}
-	for _, l := range r.lanes {
-		l.carrier = newCarrier(ctx, s, l, len(r.lanes))
-	}
 	return r
 }
 
-func (r *run) loop(ctx context.Context) {
-	for _, c := range r.checks {
-		if c != nil {
-			c.started = r.start
-			r.advance(c, r.start)
-		}
-	}
+func (r *run) loop() {
+	r.startLanes(now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var evs []event
 	for r.open > 0 {
 		select {
-		case <-ctx.Done():
+		case <-r.ctx.Done():
 			return
 		case <-r.s.inbox.wake:
 			evs = r.s.inbox.take(evs)
@@ -193,26 +214,46 @@ func (r *run) loop(ctx context.Context) {
 			}
 		case <-timer.C:
 		}
-		now := time.Now()
-		for len(r.wakes) > 0 && !r.wakes[0].wake.After(now) {
+		now := now()
+		for len(r.wakes) > 0 && r.wakes[0].wake <= now {
 			r.advance(r.wakes[0], now)
 		}
-		for l := range r.paced {
-			r.pump(l, now)
-		}
+		r.feed(now)
 		timer.Reset(r.untilWake(now))
 	}
 }
 
-func (r *run) untilWake(now time.Time) time.Duration {
-	wait := time.Second
+// startLanes lets lanes begin, as many as may be open at once.
+func (r *run) startLanes(now instant) {
+	asking := 0
+	for _, l := range r.lanes[:r.started] {
+		if l.asking > 0 {
+			asking++
+		}
+	}
+	for ; r.started < len(r.lanes) && asking < maxLanes; asking++ {
+		l := r.lanes[r.started]
+		r.started++
+		l.carrier = newCarrier(r.ctx, r.s, l, min(len(r.lanes), maxLanes))
+		l.asking, l.progress = len(l.checks), now
+		for _, c := range l.checks {
+			c.started = now
+			r.advance(c, now)
+		}
+	}
+}
+
+func (r *run) untilWake(now instant) time.Duration {
+	next := now.add(time.Second)
 	if len(r.wakes) > 0 {
-		wait = min(wait, r.wakes[0].wake.Sub(now))
+		next = min(next, r.wakes[0].wake)
 	}
-	for l := range r.paced {
-		wait = min(wait, l.slot.Add(slotLen).Sub(now))
+	for _, l := range r.hungry {
+		if l.paced() {
+			next = min(next, l.slot.add(slotLen))
+		}
 	}
-	return max(wait, 0)
+	return next.sub(now)
 }
 
 // handle counts one event in and lets the checks that it concerns go on.
@@ -228,133 +269,155 @@ func (r *run) handle(e event) {
 	if e.kind == evReturn {
 		c.onReturn(e.ret, e.at)
 		r.tell("returned", c, p, fmt.Sprintf("from %s over %s after %s", e.ret.From, e.ret.Transport, e.ret.After))
-		r.siblings(c, e.at)
+		r.advance(c, e.at)
 		return
 	}
 	if p.settled {
 		return
 	}
 	c.settleProbe(p)
+	r.release(p)
 	c.lane.inFlight--
 	if e.kind == evAnswer {
 		c.onAnswer(p, e.rcode, e.at)
 		r.tell("answered", c, p, rcodeName(e.rcode))
 	} else {
-		c.detail = e.err.Error()
-		r.tell("failed", c, p, c.detail)
+		c.Detail = e.err.Error()
+		r.tell("failed", c, p, c.Detail)
 	}
-	r.siblings(c, e.at)
-	r.pump(c.lane, e.at)
+	r.advance(c, e.at)
 }
 
-// siblings lets a check go on, and the other transport's check if this one was
-// decided by it.
-func (r *run) siblings(c *check, now time.Time) {
-	r.advance(c, now)
-	if c.done && c.sibling != nil {
-		r.advance(c.sibling, now)
+// release makes room for a probe to anyone: an answer to this one came, or is
+// overdue.
+func (r *run) release(p *probe) {
+	if !p.released {
+		p.released = true
+		r.underWay--
 	}
 }
 
 // down ends every check of an upstream that cannot be asked.
 func (r *run) down(e event) {
-	l := e.lane
-	if l.failure != NoFailure {
-		return
-	}
-	l.failure, l.detail = e.fail, e.err.Error()
-	for _, c := range l.checks {
-		if !c.done {
-			c.failure, c.detail = l.failure, l.detail
-			r.siblings(c, e.at)
+	told := false
+	for _, c := range e.lane.checks {
+		if !c.done && c.Failure == NoFailure {
+			c.Failure, c.Detail = e.fail, e.err.Error()
+			r.advance(c, e.at)
+			if !told {
+				r.tell("failed", c, nil, c.Detail)
+			}
+			told = true
 		}
 	}
-	r.tell("failed", l.checks[0], nil, l.detail)
 }
 
 // advance lets a check decide what to do next.
-func (r *run) advance(c *check, now time.Time) {
-	if c.done {
+func (r *run) advance(c *check, now instant) {
+	if c.done || c.started == 0 {
 		return
 	}
 	r.expire(c, now)
+	round := c.round
 	s := c.next(now)
-	if s.done {
-		c.done, c.doneAt = true, now
-		r.open--
-		c.lane.inFlight -= len(c.waiting)
+	if c.round > round { // what is asked again is overdue
 		for _, p := range c.waiting {
-			p.settled = true
+			r.release(p)
 		}
-		r.pump(c.lane, now)
-		if c.index >= 0 {
-			heap.Remove(&r.wakes, c.index)
-		}
-		if c.sibling != nil {
-			r.advance(c.sibling, now) // its patience starts now
-		}
+	}
+	if s.done || c.Answered >= r.o.Probes {
+		r.satisfied(c, now)
+	}
+	if s.done {
+		r.finish(c, now)
 		return
 	}
-	c.wake = s.wake
-	if c.index < 0 {
-		heap.Push(&r.wakes, c)
-	} else {
-		heap.Fix(&r.wakes, c.index)
-	}
+	r.wakes.set(c, s.wake)
 	if s.send > 0 {
 		c.wanted += s.send
-		for range s.send {
-			c.lane.queue = append(c.lane.queue, c)
+		c.lane.queue = append(c.lane.queue, c)
+		if !c.lane.hungry {
+			c.lane.hungry = true
+			r.hungry = append(r.hungry, c.lane)
 		}
-		r.pump(c.lane, now)
+	}
+}
+
+// satisfied notes that a check asks no more. When no check of a lane does, and
+// other lanes wait for their turn, one of them takes its place.
+func (r *run) satisfied(c *check, now instant) {
+	l := c.lane
+	if c.satisfied {
+		return
+	}
+	c.satisfied = true
+	l.progress = now
+	if l.asking--; l.asking == 0 && r.started < len(r.lanes) {
+		l.carrier.close()
+		r.startLanes(now)
+	}
+}
+
+func (r *run) finish(c *check, now instant) {
+	c.done, c.doneAt = true, now
+	r.open--
+	c.lane.inFlight -= len(c.waiting)
+	for _, p := range c.waiting {
+		p.settled = true
+		r.release(p)
+	}
+	c.waiting = nil
+	r.wakes.set(c, never)
+	if c.sibling != nil {
+		r.advance(c.sibling, now) // its patience starts now
 	}
 }
 
 // expire gives up probes that had their time, so that others get their place.
-func (r *run) expire(c *check, now time.Time) {
+func (r *run) expire(c *check, now instant) {
 	kept := c.waiting[:0]
 	for _, p := range c.waiting {
-		if now.Sub(p.sent) < r.o.QueryTimeout {
+		if now.sub(p.sent) < r.o.QueryTimeout {
 			kept = append(kept, p)
 			continue
 		}
 		p.settled = true
+		r.release(p)
 		c.lane.inFlight--
 	}
-	if len(kept) < len(c.waiting) {
-		c.waiting = kept
-		r.pump(c.lane, now)
-	}
+	c.waiting = kept
 }
 
-// pump sends what the pace allows of a lane's queue.
-func (r *run) pump(l *lane, now time.Time) {
-	if now.Sub(l.slot) >= slotLen {
-		l.slot, l.used = now, 0
-	}
-	for len(l.queue) > 0 && l.inFlight < maxInFlight && l.used < slotProbes {
-		c := l.queue[0]
-		l.queue = l.queue[1:]
-		if c.done || len(c.returns) > 0 {
-			continue // decided meanwhile: nobody needs more of it
+// feed sends what the pace allows of each queue.
+func (r *run) feed(now instant) {
+	for i := 0; i < len(r.hungry) && r.underWay < maxUnderWay; i++ {
+		l := r.hungry[i]
+		for len(l.queue) > 0 && r.underWay < maxUnderWay && l.room(now) {
+			c := l.queue[0]
+			if !c.done && c.Returned == 0 { // else nobody needs more of it
+				r.send(c)
+				if c.owed() > 0 {
+					continue
+				}
+				r.advance(c, now)
+			}
+			l.queue = l.queue[1:]
 		}
-		l.used++
-		r.send(c)
 	}
-	if len(l.queue) > 0 && l.inFlight < maxInFlight {
-		r.paced[l] = true
-	} else {
-		delete(r.paced, l)
-	}
+	r.hungry = slices.DeleteFunc(r.hungry, func(l *lane) bool {
+		l.hungry = len(l.queue) > 0
+		return !l.hungry
+	})
 }
 
 func (r *run) send(c *check) {
-	p := newProbe(c, c.zone, c.nextType(), shape(c.sent%2))
-	p.sent = time.Now()
-	c.typeOf(p.qtype).sent++
-	c.sent++
-	c.waiting = append(c.waiting, p)
+	p := newProbe(c, c.nextType(), shape(c.Sent%2))
+	p.sent = now()
+	c.onSend(p)
+	r.underWay++
 	c.lane.inFlight++
+	c.lane.sent++
+	c.lane.used++
 	r.tell("sent", c, p, "")
 	c.lane.carrier.send(p)
 }
@@ -373,8 +436,22 @@ func (r *run) tell(what string, c *check, p *probe, detail string) {
 // wakes is a heap of checks, the next one to wake first.
 type wakes []*check
 
+// set makes a check wake at a time, or never.
+func (w *wakes) set(c *check, at instant) {
+	c.wake = at
+	switch {
+	case at == never && c.index >= 0:
+		heap.Remove(w, c.index)
+	case at == never:
+	case c.index < 0:
+		heap.Push(w, c)
+	default:
+		heap.Fix(w, c.index)
+	}
+}
+
 func (w wakes) Len() int           { return len(w) }
-func (w wakes) Less(i, j int) bool { return w[i].wake.Before(w[j].wake) }
+func (w wakes) Less(i, j int) bool { return w[i].wake < w[j].wake }
 func (w wakes) Swap(i, j int) {
 	w[i], w[j] = w[j], w[i]
 	w[i].index, w[j].index = i, j
@@ -385,8 +462,10 @@ func (w *wakes) Push(x any) {
 	*w = append(*w, c)
 }
 func (w *wakes) Pop() any {
-	c := (*w)[len(*w)-1]
-	*w = (*w)[:len(*w)-1]
+	last := len(*w) - 1
+	c := (*w)[last]
+	(*w)[last] = nil
+	*w = (*w)[:last]
 	c.index = -1
 	return c
 }

@@ -54,7 +54,8 @@ func run10s(t testing.TB, s *StandIn, o Options, cs []plan.Check) []Result {
 func TestDirectSelfForward(t *testing.T) {
 	s, addr := standIn(t)
 	for i, r := range run10s(t, s, options(), checksOf(plan.Upstream{Addr: addr})) {
-		if r.Sent != DefaultProbes || r.Answered != r.Sent || r.Returned != r.Sent || len(r.Returns) != r.Sent {
+		// Answers are not waited for long once all have come home.
+		if r.Sent != DefaultProbes || r.Returned != r.Sent || len(r.Returns) != r.Sent {
 			t.Errorf("check %d: sent %d, answered %d, returned %d", i, r.Sent, r.Answered, r.Returned)
 		}
 		for _, ret := range r.Returns {

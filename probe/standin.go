@@ -26,6 +26,7 @@ type StandIn struct {
 	ears  []Ear
 	names registry
 	inbox *inbox
+	tests sync.Map // of the ears under way: *probe to chan struct{}
 
 	mu      sync.Mutex
 	sockets []io.Closer           // listening
@@ -71,10 +72,10 @@ func (s *StandIn) Close() {
 	s.wg.Wait()
 }
 
-// hear takes a message that arrived and appends the answer to out; nothing is
+// hear takes a message that arrived at the ear called to and appends the answer to out; nothing is
 // appended for what must not be answered: responses, since two servers that
 // answer each other's errors never stop (CVE-2024-2169), and garbage.
-func (s *StandIn) hear(out, msg []byte, from, to netip.AddrPort, over plan.Transport) []byte {
+func (s *StandIn) hear(out, msg []byte, came path, to netip.AddrPort, over plan.Transport) []byte {
 	q, ok := parseQuestion(msg)
 	if !ok || binary.BigEndian.Uint16(msg[2:])&flagQR != 0 {
 		return out
@@ -82,30 +83,32 @@ func (s *StandIn) hear(out, msg []byte, from, to netip.AddrPort, over plan.Trans
 	k := foreign
 	if p := s.names.find(q.name); p != nil {
 		k = ours
-		s.returned(p, q, Return{From: from, To: to, Transport: over})
+		s.returned(p, q, came, to, over)
 	} else if isHealthCheck(q) {
 		k = health
 	} else {
-		s.stray(q, from.Addr())
+		s.stray(q, came.local.Addr())
 	}
 	return appendAnswer(out, msg, q, k)
 }
 
 // returned reports a probe the first time it comes home. Copies say nothing
 // new: upstreams retransmit, and anyone on the path may play a name back.
-func (s *StandIn) returned(p *probe, q question, r Return) {
-	if p.returned.Swap(true) {
+func (s *StandIn) returned(p *probe, q question, came path, to netip.AddrPort, over plan.Transport) {
+	if !p.first(returned) {
 		return
 	}
-	if p.heard != nil {
-		close(p.heard)
+	if p.check == nil {
+		if heard, ok := s.tests.LoadAndDelete(p); ok {
+			close(heard.(chan struct{}))
+		}
 		return
 	}
-	now := time.Now()
-	r.Query = q.String()
-	r.After = now.Sub(p.sent)
-	r.Direct = r.From == p.local
-	s.inbox.push(event{kind: evReturn, probe: p, at: now, ret: r})
+	at := now()
+	s.inbox.push(event{kind: evReturn, probe: p, at: at, ret: Return{
+		Query: q.String(), From: came.local, To: to, Transport: over,
+		After: at.sub(p.sent), Direct: p.path != nil && came == *p.path,
+	}})
 }
 
 func (s *StandIn) stray(q question, from netip.Addr) {
@@ -132,7 +135,7 @@ func (s *StandIn) serveUDP(c *udpEar) {
 		}
 		failures = 0
 		from = unmap(from)
-		if out = s.hear(out[:0], buf[:n], from, c.addr, plan.UDP); len(out) > 0 {
+		if out = s.hear(out[:0], buf[:n], path{local: from}, c.addr, plan.UDP); len(out) > 0 {
 			// A reply that cannot be sent is one that the asker misses; the
 			// return itself is counted.
 			c.WriteMsgUDPAddrPort(out, c.replyFrom(oob[:oobn]), from)
@@ -179,7 +182,7 @@ func (s *StandIn) serveConn(c *net.TCPConn, addr netip.AddrPort) {
 		s.mu.Unlock()
 		c.Close()
 	}()
-	from := unmap(c.RemoteAddr().(*net.TCPAddr).AddrPort())
+	came := path{tcpAddr(c.RemoteAddr()), tcpAddr(c.LocalAddr())}
 	r := bufio.NewReader(c)
 	var msg, out []byte
 	for {
@@ -188,7 +191,7 @@ func (s *StandIn) serveConn(c *net.TCPConn, addr netip.AddrPort) {
 		if msg, err = readFrame(r, msg); err != nil {
 			return
 		}
-		out = s.hear(append(out[:0], 0, 0), msg, from, addr, plan.TCP)
+		out = s.hear(append(out[:0], 0, 0), msg, came, addr, plan.TCP)
 		if len(out) == 2 {
 			return // what gets no answer over TCP gets no second chance either
 		}
@@ -216,3 +219,5 @@ func readFrame(r io.Reader, buf []byte) ([]byte, error) {
 func unmap(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
+
+func tcpAddr(a net.Addr) netip.AddrPort { return unmap(a.(*net.TCPAddr).AddrPort()) }

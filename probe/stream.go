@@ -8,14 +8,14 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/dnsloop/dnsloop/plan"
 )
-
-// maxPerConn is how many queries one connection carries before the next one
-// is opened: common servers close it after 128, and what is under way is lost.
-const maxPerConn = 100
 
 // streamCarrier spreads probes over a few connections, over TCP or TLS, each
 // with several queries under way (RFC 7766 section 6.2.1.1).
@@ -24,6 +24,11 @@ type streamCarrier struct {
 	up    plan.Upstream
 	max   int
 	certs *certificates // nil: plain TCP
+
+	// perConn is how many queries the upstream lets a connection carry, once it
+	// has closed one: common servers do after 100 or 128, some after the first.
+	// 0: not known.
+	perConn atomic.Int32
 
 	conns []*streamConn
 	next  int
@@ -39,6 +44,7 @@ func (c *streamCarrier) send(p *probe) {
 	i := c.next % len(c.conns)
 	c.next++
 	if !c.conns[i].take(p) {
+		c.conns[i].retire(p.check.o.QueryTimeout)
 		c.conns[i] = c.open()
 		c.conns[i].take(p)
 	}
@@ -51,23 +57,24 @@ func (c *streamCarrier) close() {
 	c.wg.Wait()
 }
 
-// streamConn is one connection: take queues, write dials and sends, read
+// streamConn is one connection: take queues, run dials and sends, read
 // receives.
 type streamConn struct {
 	c      *streamCarrier
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	mu      sync.Mutex
-	todo    []*probe
-	pending map[uint16]*probe
-	taken   int
-	dead    bool
-	wake    chan struct{}
+	mu    sync.Mutex
+	conn  net.Conn // once there is one
+	taken int32
+	todo  []*probe // taken, not sent yet
+	under []*probe // sent; those answered are weeded out now and then
+	dead  bool
+	wake  chan struct{}
 }
 
 func (c *streamCarrier) open() *streamConn {
-	s := &streamConn{c: c, pending: map[uint16]*probe{}, wake: make(chan struct{}, 1)}
+	s := &streamConn{c: c, wake: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(c.ctx)
 	c.wg.Add(1)
 	go s.run()
@@ -78,7 +85,7 @@ func (c *streamCarrier) open() *streamConn {
 func (s *streamConn) take(p *probe) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dead || s.taken == maxPerConn {
+	if s.dead || s.taken > 0 && s.taken == s.c.perConn.Load() {
 		return false
 	}
 	s.taken++
@@ -90,6 +97,16 @@ func (s *streamConn) take(p *probe) bool {
 	return true
 }
 
+// retire closes a connection that takes no more, once what is under way had
+// its time.
+func (s *streamConn) retire(after time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil {
+		s.conn.SetReadDeadline(time.Now().Add(after))
+	}
+}
+
 func (s *streamConn) run() {
 	defer s.c.wg.Done()
 	conn, err := s.dial()
@@ -97,6 +114,9 @@ func (s *streamConn) run() {
 		s.die(err)
 		return
 	}
+	s.mu.Lock()
+	s.conn = conn
+	s.mu.Unlock()
 	// Closing is what ends reads and writes, the library's and our own.
 	stop := context.AfterFunc(s.ctx, func() { conn.Close() })
 	defer stop()
@@ -127,8 +147,14 @@ func (s *streamConn) dial() (net.Conn, error) {
 	return session, nil
 }
 
+// write sends what is taken until there is no more to come.
 func (s *streamConn) write(conn net.Conn) error {
-	local := unmap(conn.LocalAddr().(*net.TCPAddr).AddrPort())
+	var way *path
+	if c, ok := conn.(*net.TCPConn); ok {
+		way = &path{tcpAddr(c.LocalAddr()), tcpAddr(c.RemoteAddr())}
+	}
+	var todo []*probe
+	var out []byte
 	for {
 		select {
 		case <-s.ctx.Done():
@@ -136,22 +162,22 @@ func (s *streamConn) write(conn net.Conn) error {
 		case <-s.wake:
 		}
 		s.mu.Lock()
-		todo := s.todo
-		s.todo = nil
+		todo = append(todo[:0], s.todo...)
+		s.todo = s.todo[:0]
+		s.under = slices.DeleteFunc(s.under, func(p *probe) bool { return p.has(replied) })
 		for _, p := range todo {
-			for s.pending[p.id] != nil {
+			// No two under way have one ID (RFC 7766 section 6.2.1).
+			for slices.ContainsFunc(s.under, func(q *probe) bool { return q.id == p.id }) {
 				p.id++
 			}
-			s.pending[p.id] = p
+			s.under = append(s.under, p)
 		}
 		s.mu.Unlock()
-		var out []byte
+		out = out[:0]
 		for _, p := range todo {
-			if s.c.certs == nil {
-				p.local = local
-			}
+			p.path = way
 			s.c.names.add(p)
-			out = append(out, frame(appendQuery(nil, p))...)
+			out = appendFramed(out, p)
 		}
 		if _, err := conn.Write(out); err != nil {
 			return err
@@ -159,29 +185,22 @@ func (s *streamConn) write(conn net.Conn) error {
 	}
 }
 
+// read receives until the connection is closed. Where the upstream closes it,
+// the next ones carry no more than this one did.
 func (s *streamConn) read(conn net.Conn) error {
-	r := bufio.NewReader(conn)
+	r := bufio.NewReaderSize(conn, 1024)
 	var buf []byte
-	for {
+	for answers := int32(0); ; {
 		var err error
 		if buf, err = readFrame(r, buf); err != nil {
+			byUs := s.ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded)
+			if known := s.c.perConn.Load(); !byUs && answers > 0 && (known == 0 || answers < known) {
+				s.c.perConn.Store(answers)
+			}
 			return err
 		}
-		if len(buf) < headerLen {
-			continue
-		}
-		s.mu.Lock()
-		id := binary.BigEndian.Uint16(buf)
-		p := s.pending[id]
-		var a reply
-		if p != nil {
-			if a = checkReply(buf, p); a.ok {
-				delete(s.pending, id)
-			}
-		}
-		s.mu.Unlock()
-		if a.ok {
-			s.c.answer(p, a.rcode)
+		if p, rcode := s.c.asked(buf); p != nil && s.c.answer(p, rcode) {
+			answers++
 		}
 	}
 }
@@ -192,11 +211,6 @@ func (s *streamConn) die(err error) {
 	s.mu.Lock()
 	first := !s.dead
 	s.dead = true
-	lost := s.todo
-	for _, p := range s.pending {
-		lost = append(lost, p)
-	}
-	s.todo, s.pending = nil, nil
 	s.mu.Unlock()
 	if !first || s.ctx.Err() != nil {
 		return
@@ -211,12 +225,17 @@ func (s *streamConn) die(err error) {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err = errClosed
 	}
-	for _, p := range lost {
-		s.c.lost(p, plainError(err))
+	for _, p := range slices.Concat(s.under, s.todo) {
+		if !p.has(replied) {
+			s.c.lost(p, plainError(err))
+		}
 	}
 }
 
-// frame puts a message behind its length.
-func frame(msg []byte) []byte {
-	return append([]byte{byte(len(msg) >> 8), byte(len(msg))}, msg...)
+// appendFramed packs a query behind its length (RFC 1035 section 4.2.2).
+func appendFramed(b []byte, p *probe) []byte {
+	at := len(b)
+	b = appendQuery(append(b, 0, 0), p)
+	binary.BigEndian.PutUint16(b[at:], uint16(len(b)-at-2))
+	return b
 }
