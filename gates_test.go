@@ -1,0 +1,483 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	cleanCorefile  = ".:53 {\n    errors\n    forward . 10.0.0.2\n}\n"
+	loopCorefile   = ".:53 {\n    bind 127.0.0.2\n    forward . 127.0.0.2\n}\n" // to itself, in line 3
+	brokenCorefile = ".:53 {\n    foward . 10.0.0.2\n}\n"
+)
+
+// decode reads a YAML file into a type that knows each of its keys.
+func decode(t *testing.T, path string, into any) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	d.KnownFields(true)
+	if err := d.Decode(into); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+// workspace is a directory with files, as a pipeline checks them out.
+func workspace(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(text), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// gate is a machine that runs the shell of a pipeline: its programs are this
+// machine's, but for dnsloop, which is not there yet.
+type gate struct {
+	dir  string   // the workspace
+	env  []string // beside the environment of this test
+	path string
+	goes string // the log of the go that stands for the real one
+}
+
+// newGate is a gate whose go "installs" the dnsloop of this test.
+func newGate(t *testing.T, files map[string]string) *gate {
+	t.Helper()
+	dnsloop, err := exec.LookPath("dnsloop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{dir: workspace(t, files), goes: filepath.Join(t.TempDir(), "log")}
+	bin := workspace(t, map[string]string{
+		"go": "#!/bin/sh\necho \"$@\" >>" + g.goes + "\nmkdir -p \"$GOBIN\" && ln -s " + dnsloop + " \"$GOBIN/dnsloop\"\n",
+	})
+	if err := os.Chmod(filepath.Join(bin, "go"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// The directory of this test's dnsloop is left out: it must be installed.
+	g.path = strings.Join(slices.DeleteFunc(append([]string{bin}, filepath.SplitList(os.Getenv("PATH"))...),
+		func(dir string) bool { return dir == filepath.Dir(dnsloop) }), string(filepath.ListSeparator))
+	g.env = []string{"HOST_ROOT=" + t.TempDir(), "GOFLAGS=-buildvcs=false"}
+	return g
+}
+
+// shell runs a script and returns its exit status and streams.
+func (g *gate) shell(t *testing.T, script string, env []string, argv ...string) (int, string, string) {
+	t.Helper()
+	shell, err := exec.LookPath(argv[0])
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	file := filepath.Join(t.TempDir(), "script.sh")
+	if err := os.WriteFile(file, []byte(script), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(shell, append(argv[1:], file)...)
+	cmd.Dir = g.dir
+	cmd.Env = slices.Concat(os.Environ(), g.env, env, []string{"PATH=" + g.path})
+	var out, diag bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &diag
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s\nstandard output:\n%s\nstandard error:\n%s", script, out.String(), diag.String())
+		}
+	})
+	return cmd.ProcessState.ExitCode(), out.String(), diag.String()
+}
+
+// installed is what go was asked to do.
+func (g *gate) installed(t *testing.T) string {
+	t.Helper()
+	return readFile(t, g.goes)
+}
+
+// readFile is a file's text; empty where there is none.
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// action is action.yml, as far as a composite action may go.
+type action struct {
+	Name, Description string
+	Branding          map[string]string
+	Inputs            map[string]struct {
+		Description, Default string
+		Required             bool
+	}
+	Outputs map[string]struct{ Description, Value string }
+	Runs    struct {
+		Using string
+		Steps []struct {
+			Name, ID, Shell, Run string
+			Env                  map[string]string
+		}
+	}
+}
+
+// expression is the one form of GitHub's expressions that action.yml uses.
+var expression = regexp.MustCompile(`^\$\{\{ ((?:inputs|steps)\.[\w.-]+) \}\}$`)
+
+// run runs the steps as GitHub's runner does, until one fails, and returns the
+// exit status of the last, what all wrote, and the action's outputs.
+func (a action) run(t *testing.T, g *gate, inputs map[string]string) (int, string, map[string]string) {
+	t.Helper()
+	known := map[string]string{}
+	for name, in := range a.Inputs {
+		known["inputs."+name] = in.Default
+	}
+	for name, value := range inputs {
+		known["inputs."+name] = value
+	}
+	value := func(s string) string {
+		m := expression.FindStringSubmatch(s)
+		if m == nil {
+			return s
+		}
+		if _, ok := known[m[1]]; !ok && strings.HasPrefix(m[1], "inputs.") {
+			t.Errorf("no input for %s", s)
+		}
+		return known[m[1]]
+	}
+	status, out := 0, ""
+	for _, s := range a.Runs.Steps {
+		files := workspace(t, map[string]string{"output": "", "path": ""})
+		env := []string{
+			"GITHUB_OUTPUT=" + filepath.Join(files, "output"), "GITHUB_PATH=" + filepath.Join(files, "path"),
+		}
+		for name, v := range s.Env {
+			env = append(env, name+"="+value(v))
+		}
+		// The runner's own words for shell: bash.
+		code, stdout, _ := g.shell(t, s.Run, env, "bash", "--noprofile", "--norc", "-eo", "pipefail")
+		status, out = code, out+stdout
+		for line := range strings.Lines(readFile(t, filepath.Join(files, "path"))) {
+			g.path = strings.TrimSpace(line) + string(filepath.ListSeparator) + g.path
+		}
+		for line := range strings.Lines(readFile(t, filepath.Join(files, "output"))) {
+			name, v, _ := strings.Cut(strings.TrimSpace(line), "=")
+			known["steps."+s.ID+".outputs."+name] = v
+		}
+		if status != 0 {
+			break
+		}
+	}
+	outputs := map[string]string{}
+	for name, o := range a.Outputs {
+		outputs[name] = value(o.Value)
+	}
+	return status, out, outputs
+}
+
+// onRunner sets what GitHub's runner does, and returns where summaries go.
+func (g *gate) onRunner(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	summary := filepath.Join(t.TempDir(), "summary")
+	g.env = append(g.env, "GITHUB_ACTIONS=true", "GITHUB_ACTION_PATH="+root, "RUNNER_TEMP="+t.TempDir(),
+		"GITHUB_WORKSPACE="+g.dir, "GITHUB_STEP_SUMMARY="+summary)
+	return summary
+}
+
+func TestAction(t *testing.T) {
+	var a action
+	decode(t, "action.yml", &a)
+	if a.Runs.Using != "composite" {
+		t.Errorf("using: %s", a.Runs.Using)
+	}
+	for _, s := range a.Runs.Steps {
+		if s.Shell != "bash" || s.Run == "" || strings.Contains(s.Run, "${{") {
+			t.Errorf("step %q: shell %q; its script takes what it is given from the environment:\n%s", s.Name, s.Shell, s.Run)
+		}
+	}
+	files := map[string]string{
+		"Corefile": cleanCorefile, "dns/loop.corefile": loopCorefile, "dns/clean.corefile": cleanCorefile,
+		"risk.conf": "nameserver 127.0.0.53\n", "broken/Corefile": brokenCorefile,
+	}
+	for _, c := range []struct {
+		name    string
+		inputs  map[string]string
+		status  int
+		out     string // a line of it
+		sarif   bool
+		verdict string // of the summary
+	}{
+		{"clean", map[string]string{"files": "Corefile"}, 0, "", true, "clear"},
+		{"a loop", map[string]string{"files": "dns/loop.corefile"}, 1, "::error file=dns/loop.corefile,line=3,title=DL002", true, "loop"},
+		{"patterns and lines", map[string]string{"files": "Corefile\ndns/*.corefile\n"}, 1, "::error file=dns/loop.corefile,line=3,", true, "loop"},
+		{"options", map[string]string{"files": "risk.conf", "args": "--no-probe --fail-on risk"}, 3, "::warning file=risk.conf,line=1,", true, "risk"},
+		{"a risk", map[string]string{"files": "risk.conf"}, 0, "::warning file=risk.conf,line=1,", true, "risk"},
+		{"a broken file", map[string]string{"files": "broken/Corefile"}, 2, "", false, ""},
+		{"a pattern that matches nothing", map[string]string{"files": "none/*.corefile"}, 2, "", false, ""},
+		{"no files", map[string]string{"files": " \n"}, 2, "::error::dnsloop: the input files names none", false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newGate(t, files)
+			summary := g.onRunner(t)
+			c.inputs["version"] = "v0.1.0"
+			status, out, outputs := a.run(t, g, c.inputs)
+			if status != c.status {
+				t.Errorf("exit status %d, want %d", status, c.status)
+			}
+			if !strings.Contains("\n"+out, "\n"+c.out) {
+				t.Errorf("no line begins with %q", c.out)
+			}
+			if c.status != 2 && outputs["exit-status"] != string('0'+rune(c.status)) {
+				t.Errorf("output exit-status %q", outputs["exit-status"])
+			}
+			text := readFile(t, outputs["sarif"])
+			if c.sarif != strings.Contains(text, `"version": "2.1.0"`) || !c.sarif && outputs["sarif"] != "" {
+				t.Errorf("output sarif %q:\n%s", outputs["sarif"], text)
+			}
+			if c.verdict == "loop" && !strings.Contains(text, `"uri": "dns/loop.corefile"`) {
+				t.Errorf("SARIF names no path within the workspace:\n%s", text)
+			}
+			text = readFile(t, summary)
+			if (text != "") != (c.verdict != "") || !strings.HasPrefix(text+" ", "### dnsloop: "+c.verdict) && c.verdict != "" {
+				t.Errorf("summary:\n%s", text)
+			}
+			if got := g.installed(t); !strings.HasSuffix(got, " github.com/dnsloop/dnsloop@v0.1.0\n") || strings.Count(got, "\n") != 1 {
+				t.Errorf("go %s", got)
+			}
+		})
+	}
+}
+
+// TestActionBuildsItself: without a version the action installs the source that
+// it came with.
+func TestActionBuildsItself(t *testing.T) {
+	goBin, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip(err)
+	}
+	var a action
+	decode(t, "action.yml", &a)
+	g := newGate(t, map[string]string{"Corefile": loopCorefile})
+	g.onRunner(t)
+	g.path = filepath.Dir(goBin) + string(filepath.ListSeparator) + g.path
+	status, out, outputs := a.run(t, g, map[string]string{"files": "Corefile"})
+	if status != 1 || outputs["exit-status"] != "1" || !strings.Contains(out, "::error file=Corefile,line=3,title=DL002") {
+		t.Errorf("exit status %d, outputs %v", status, outputs)
+	}
+	if got := g.installed(t); got != "" {
+		t.Errorf("the wrong go was asked: %s", got)
+	}
+}
+
+// TestGatesTakeNamesAsNames: what a file is called never becomes an option, a
+// command to become, or a command of the shell.
+func TestGatesTakeNamesAsNames(t *testing.T) {
+	var a action
+	decode(t, "action.yml", &a)
+	job := gitlabJob(t)
+	files := map[string]string{"--": loopCorefile, "--fail-on=never": cleanCorefile, "Corefile": cleanCorefile}
+	for name, c := range map[string]struct {
+		list   string
+		status int
+	}{
+		"options":  {"*", 1},
+		"commands": {"$(touch,pwned) `touch,pwned` ;touch,pwned Corefile", 2},
+	} {
+		list := c.list
+		t.Run("action/"+name, func(t *testing.T) {
+			g := newGate(t, files)
+			g.onRunner(t)
+			status, out, _ := a.run(t, g, map[string]string{"files": list, "version": "latest"})
+			if status != c.status || c.status == 1 && !strings.Contains(out, "::error file=./--,line=3,") {
+				t.Errorf("exit status %d, want %d", status, c.status)
+			}
+			untouched(t, g)
+		})
+		t.Run("gitlab/"+name, func(t *testing.T) {
+			g := newGate(t, files)
+			status, out, _ := job.run(t, g, map[string]string{"DNSLOOP_FILES": list}, "sh", "-e")
+			if status != c.status || c.status == 1 && !strings.Contains(out, "(./--:3)") {
+				t.Errorf("exit status %d, want %d", status, c.status)
+			}
+			untouched(t, g)
+		})
+	}
+}
+
+func untouched(t *testing.T, g *gate) {
+	t.Helper()
+	if made, _ := filepath.Glob(filepath.Join(g.dir, "*pwned*")); made != nil {
+		t.Errorf("a name was executed: %v", made)
+	}
+}
+
+// job is what deploy/gitlab/dnsloop.yml holds.
+type job struct {
+	Stage, Image string
+	Variables    map[string]string
+	Script       []string
+	Artifacts    struct {
+		When    string
+		Paths   []string
+		Reports struct{ JUnit string }
+	}
+}
+
+func gitlabJob(t *testing.T) job {
+	t.Helper()
+	var jobs map[string]job
+	decode(t, "deploy/gitlab/dnsloop.yml", &jobs)
+	if _, ok := jobs[".dnsloop"]; !ok || len(jobs) != 1 {
+		t.Fatalf("jobs %v, want .dnsloop alone", jobs)
+	}
+	return jobs[".dnsloop"]
+}
+
+// run runs the job's script, one line after the other in one shell, with the
+// job's variables but for those that are given.
+func (j job) run(t *testing.T, g *gate, variables map[string]string, shell ...string) (int, string, string) {
+	t.Helper()
+	bin := t.TempDir() // the image has GOBIN on its PATH
+	g.path += string(filepath.ListSeparator) + bin
+	env := []string{"GOBIN=" + bin}
+	for _, vars := range []map[string]string{j.Variables, variables} {
+		for name, v := range vars {
+			env = append(env, name+"="+v)
+		}
+	}
+	return g.shell(t, strings.Join(j.Script, "\n"), env, shell...)
+}
+
+func TestGitLab(t *testing.T) {
+	j := gitlabJob(t)
+	if j.Artifacts.When != "always" || j.Artifacts.Reports.JUnit == "" || !slices.Contains(j.Artifacts.Paths, j.Artifacts.Reports.JUnit) {
+		t.Errorf("the report of a failed job is not kept: %+v", j.Artifacts)
+	}
+	files := map[string]string{"Corefile": cleanCorefile, "dns/Corefile": loopCorefile, "broken/Corefile": brokenCorefile, "risk.conf": "nameserver ::1\n"}
+	for _, shell := range [][]string{{"bash", "-eo", "pipefail"}, {"sh", "-e"}} {
+		for _, c := range []struct {
+			name      string
+			variables map[string]string
+			status    int
+			out       string
+			failures  string // of the JUnit report
+		}{
+			{"as it is", nil, 0, "clear: ", `failures="0"`},
+			{"a loop", map[string]string{"DNSLOOP_FILES": "Corefile dns/*"}, 1, "(dns/Corefile:3)", `failures="2"`},
+			{"options", map[string]string{"DNSLOOP_FILES": "risk.conf", "DNSLOOP_ARGS": "--no-probe --pod --fail-on never"}, 0, "loop: ", `failures="2"`},
+			{"a broken file", map[string]string{"DNSLOOP_FILES": "broken/*"}, 2, "", ""},
+			{"no files", map[string]string{"DNSLOOP_FILES": ""}, 2, "", ""},
+		} {
+			t.Run(shell[0]+"/"+c.name, func(t *testing.T) {
+				g := newGate(t, files)
+				status, out, diag := j.run(t, g, c.variables, shell...)
+				if status != c.status || !strings.Contains(out, c.out) {
+					t.Errorf("exit status %d, want %d; want %q in the output", status, c.status, c.out)
+				}
+				if c.status == 2 && !strings.Contains(diag, "dnsloop: ") {
+					t.Errorf("nothing said of what is wrong: %s", diag)
+				}
+				junit := readFile(t, filepath.Join(g.dir, j.Artifacts.Reports.JUnit))
+				if (junit == "") != (c.failures == "") || !strings.Contains(junit, c.failures) {
+					t.Errorf("want %s in the report:\n%s", c.failures, junit)
+				}
+				if got := g.installed(t); !strings.HasSuffix(got, " github.com/dnsloop/dnsloop@"+j.Variables["DNSLOOP_VERSION"]+"\n") {
+					t.Errorf("go %s", got)
+				}
+			})
+		}
+	}
+}
+
+// hook is one entry of .pre-commit-hooks.yaml.
+type hook struct {
+	ID, Name, Description, Language, Entry, Files, Exclude string
+	Types                                                  []string
+}
+
+func TestPreCommit(t *testing.T) {
+	var hooks []hook
+	decode(t, ".pre-commit-hooks.yaml", &hooks)
+	if len(hooks) != 1 || hooks[0].ID != "dnsloop" || hooks[0].Language != "golang" {
+		t.Fatalf("hooks %+v", hooks)
+	}
+	h := hooks[0]
+	// These say the same to Go as to Python, whose search pre-commit uses.
+	files, exclude := regexp.MustCompile(h.Files), regexp.MustCompile(h.Exclude)
+	wanted := []string{
+		"Corefile", "dns/Corefile", "Corefile.prod", "Corefile-edge", "Corefile_lab", "prod.corefile", "a/b/c.corefile",
+		"x.Corefile", "resolv.conf", "etc/resolv.conf", "k3s-resolv.conf", "no-stub-resolv.conf", "node.resolv.conf",
+		"resolv.conf.head", "resolv.conf-node",
+	}
+	unwanted := []string{
+		"Corefiles", "Corefile/README", "aCorefile", "corefile.go", "x.corefile.go", "main.go", "Dockerfile",
+		"resolv.config", "resolvXconf", "myresolv.conf", "resolvconf/parser.go", "docs/Corefile.md", "Corefile.j2",
+		"templates/Corefile.tmpl", "resolv.conf.erb", "coredns.yaml", "resolved.conf", "resolv.conf/README",
+	}
+	var got []string
+	for _, name := range slices.Concat(wanted, unwanted) {
+		if files.MatchString(name) && !exclude.MatchString(name) {
+			got = append(got, name)
+		}
+	}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("files that are checked (-want +got):\n%s", diff)
+	}
+	// Each of these names tells dnsloop the kind, whatever the file begins with.
+	for _, name := range wanted {
+		text := cleanCorefile
+		if strings.Contains(name, "resolv.conf") {
+			text = "# empty, but for this\n"
+		}
+		if status, _, diag := h.run(t, map[string]string{name: text}, name); status != 0 {
+			t.Errorf("%s: exit status %d: %s", name, status, diag)
+		}
+	}
+	both := map[string]string{"dns/Corefile": loopCorefile, "Corefile": cleanCorefile}
+	if status, out, _ := h.run(t, both, "Corefile", "dns/Corefile"); status != 1 || !strings.Contains(out, "(dns/Corefile:3)") {
+		t.Errorf("a loop: exit status %d:\n%s", status, out)
+	}
+	if status, _, diag := h.run(t, map[string]string{"Corefile": brokenCorefile}, "Corefile"); status != 2 || !strings.Contains(diag, "Corefile:2: ") {
+		t.Errorf("a broken file: exit status %d: %s", status, diag)
+	}
+}
+
+// run runs the hook on files as pre-commit does: the names behind the entry.
+func (h hook) run(t *testing.T, files map[string]string, names ...string) (int, string, string) {
+	t.Helper()
+	argv := append(strings.Fields(h.Entry), names...)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = workspace(t, files)
+	cmd.Env = append(os.Environ(), "HOST_ROOT="+t.TempDir())
+	var out, diag bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &diag
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), diag.String()
+}
