@@ -19,7 +19,7 @@ func BenchmarkHear(b *testing.B) {
 	from, to := path{local: at("127.0.0.1:1")}, at("127.0.0.1:53")
 	queries := make([][]byte, b.N)
 	for i := range queries {
-		p := newProbe(c, typeHINFO, shape(i%2))
+		p := newProbe(c, typeHINFO, uint32(i%2)*letters)
 		s.names.add(p)
 		queries[i] = appendQuery(nil, p)
 	}
@@ -62,7 +62,7 @@ func BenchmarkReturns(b *testing.B) {
 	c := &check{zone: rootZone}
 	queries := make([][]byte, b.N)
 	for i := range queries {
-		p := newProbe(c, typeHINFO, shape(i%2))
+		p := newProbe(c, typeHINFO, uint32(i%2)*letters)
 		s.names.add(p)
 		queries[i] = appendQuery(nil, p)
 	}
@@ -116,7 +116,8 @@ func held(b *testing.B, n int) {
 	l := r.lanes[0]
 	l.carrier = &answering{s}
 	r.started = 1
-	for _, c := range r.checks {
+	for i := range r.checks {
+		c := &r.checks[i]
 		c.started = now()
 		r.advance(c, c.started)
 	}

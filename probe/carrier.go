@@ -260,6 +260,7 @@ func (c *udpCarrier) close() {
 		s.Close()
 	}
 	c.wg.Wait()
+	c.socks = nil
 }
 
 var errClosed = errors.New("the upstream closed the connection without an answer")

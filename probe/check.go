@@ -16,7 +16,6 @@ const (
 	fewProbes  = 3                      // a later try at an upstream that never answered
 	patience   = 2 * time.Second        // for a silent transport whose sibling is decided
 	answerTail = 2 * time.Millisecond   // for the answers to probes that have all come home
-	minSettle  = 50 * time.Millisecond
 )
 
 // An instant is a moment as the time since the program began: a third of the
@@ -248,7 +247,7 @@ func (c *check) onReturn(r Return, at instant) {
 
 // settleProbe takes a probe off the list of those waited for.
 func (c *check) settleProbe(p *probe) {
-	p.settled = true
+	p.first(settled)
 	for i, q := range c.waiting {
 		if q == p {
 			c.waiting[i] = c.waiting[len(c.waiting)-1]

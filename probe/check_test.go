@@ -35,7 +35,7 @@ func (k *clock) step() step {
 	s := k.c.next(k.now)
 	k.c.wanted += s.send
 	for range s.send {
-		p := newProbe(k.c, k.c.nextType(), digits)
+		p := newProbe(k.c, k.c.nextType(), 0)
 		p.sent = k.now
 		k.c.onSend(p)
 	}
@@ -80,7 +80,7 @@ func TestClearAfterSettling(t *testing.T) {
 	s := k.step()
 	k.want("done with the last answer", s.done, false)
 	k.want("settle time", s.wake.sub(k.now), minSettle+40*time.Millisecond)
-	k.sleep(90 * time.Millisecond)
+	k.sleep(minSettle + 40*time.Millisecond)
 	k.want("done when settled", k.step().done, true)
 	k.want("failure", k.result().Failure, NoFailure)
 }

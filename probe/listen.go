@@ -45,19 +45,27 @@ func Listen(ctx context.Context, want []plan.Listener, own, named []netip.Addr) 
 			continue
 		}
 		done[l.Addr] = true
-		lacking := s.bind(l.Addr, own, plan.UDP, plan.TCP)
+		lacking := s.bind(l, l.Addr, own, transports(l)...)
 		if len(lacking) == 0 || !l.Addr.Addr().IsUnspecified() {
 			continue
 		}
 		for _, a := range oneByOne(l.Addr.Addr(), own, named) {
 			if addr := netip.AddrPortFrom(a, l.Addr.Port()); !done[addr] {
 				done[addr] = true
-				s.bind(addr, own, lacking...)
+				s.bind(l, addr, own, lacking...)
 			}
 		}
 	}
 	s.testEars(ctx, own)
 	return s
+}
+
+// transports are those that a listener is served over.
+func transports(l plan.Listener) []plan.Transport {
+	if l.Secure != "" {
+		return []plan.Transport{l.Secure}
+	}
+	return []plan.Transport{plan.UDP, plan.TCP}
 }
 
 // oneByOne lists the addresses that a wildcard stands for.
@@ -74,10 +82,16 @@ func oneByOne(wildcard netip.Addr, own, named []netip.Addr) []netip.Addr {
 	return all
 }
 
-// bind listens on one address over the given transports, TCP first so that UDP
-// takes the same port where the kernel chooses one. It returns the transports
-// that somebody else holds.
-func (s *StandIn) bind(addr netip.AddrPort, own []netip.Addr, over ...plan.Transport) (held []plan.Transport) {
+// bind listens on one address of a listener over the given transports, TCP
+// first so that UDP takes the same port where the kernel chooses one. It returns
+// the transports that somebody else holds.
+func (s *StandIn) bind(l plan.Listener, addr netip.AddrPort, own []netip.Addr, over ...plan.Transport) (held []plan.Transport) {
+	if l.Secure != "" {
+		if s.bindSecure(l, addr, own) {
+			held = over
+		}
+		return held
+	}
 	var ears []Ear
 	if slices.Contains(over, plan.TCP) {
 		l, err := listenTCP(addr, own)
@@ -87,7 +101,7 @@ func (s *StandIn) bind(addr netip.AddrPort, own []netip.Addr, over ...plan.Trans
 			addr = ear.Addr
 			s.sockets = append(s.sockets, l)
 			s.wg.Add(1)
-			go s.serveTCP(l, addr)
+			go s.accept(l, func(c *net.TCPConn) { s.serveConn(c, c, addr, plan.TCP) })
 		}
 		ears = append(ears, ear)
 	}
@@ -207,7 +221,7 @@ func (s *StandIn) testEars(ctx context.Context, own []netip.Addr) {
 	tested := 0
 	for i := range s.ears {
 		e := &s.ears[i]
-		if e.State != Listening {
+		if e.State != Listening || e.Err != nil {
 			continue
 		}
 		tested++
@@ -249,17 +263,13 @@ func earAddr(addr netip.AddrPort, own []netip.Addr) netip.AddrPort {
 // hears reports whether a probe sent straight to an address is heard here.
 func (s *StandIn) hears(ctx context.Context, addr netip.AddrPort, over plan.Transport) bool {
 	for range earTries {
-		p, heard := newProbe(nil, typeHINFO, digits), make(chan struct{})
+		p, heard := new(probe), make(chan struct{})
+		p.draw(nil, typeHINFO, 0)
 		s.tests.Store(p, heard)
 		s.names.add(p)
-		c, err := (&net.Dialer{Timeout: earWait}).DialContext(ctx, string(over), addr.String())
+		c, err := say(ctx, addr, over, p)
 		if err != nil {
 			continue
-		}
-		if over == plan.TCP {
-			c.Write(appendFramed(nil, p))
-		} else {
-			c.Write(appendQuery(nil, p))
 		}
 		select {
 		case <-heard:

@@ -83,8 +83,8 @@ func appendQuery(b []byte, p *probe) []byte {
 }
 
 func (p *probe) appendQuestion(b []byte) []byte {
-	b = p.inner.twin().append(b, p.shape)
-	b = p.inner.append(b, p.shape)
+	b = p.inner.twin().append(b, p.has(letters))
+	b = p.inner.append(b, p.has(letters))
 	b = append(b, p.zone()...)
 	b = binary.BigEndian.AppendUint16(b, p.qtype)
 	return binary.BigEndian.AppendUint16(b, dns.ClassINET)

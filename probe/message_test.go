@@ -8,19 +8,26 @@ import (
 	"github.com/miekg/dns"
 )
 
-func testProbe(t testing.TB, zone string, s shape) *probe {
+// newProbe is one probe of a check under a zone.
+func newProbe(c *check, qtype uint16, shape uint32) *probe {
+	p := new(probe)
+	p.draw(c, qtype, shape)
+	return p
+}
+
+func testProbe(t testing.TB, zone string, shape uint32) *probe {
 	t.Helper()
 	z, err := packZone(zone)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newProbe(&check{zone: z}, typeHINFO, s)
+	return newProbe(&check{zone: z}, typeHINFO, shape)
 }
 
 func TestQueryIsWhatTheLibraryReads(t *testing.T) {
 	for _, zone := range []string{".", "example.org.", "8.b.d.0.1.0.0.2.ip6.arpa."} {
-		for _, s := range []shape{digits, letters} {
-			p := testProbe(t, zone, s)
+		for _, shape := range []uint32{0, letters} {
+			p := testProbe(t, zone, shape)
 			var m dns.Msg
 			if err := m.Unpack(appendQuery(nil, p)); err != nil {
 				t.Fatal(err)
@@ -164,7 +171,7 @@ func FuzzHear(f *testing.F) {
 	for _, s := range []string{"", "\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01"} {
 		f.Add([]byte(s))
 	}
-	p := newProbe(nil, typeHINFO, digits)
+	p := newProbe(nil, typeHINFO, 0)
 	f.Add(appendQuery(nil, p))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		s := &StandIn{inbox: newInbox(), strays: map[strayKey]int{}}

@@ -17,16 +17,6 @@ const (
 	labelWidth = 14 // letters: 26^14 > 2^62
 )
 
-// shape is how a label is written. A validating resolver that holds one signed
-// denial for all-digit names (RFC 8198: the root's NSEC record before aaa.)
-// answers those itself, so probes come in both shapes.
-type shape uint8
-
-const (
-	digits shape = iota
-	letters
-)
-
 // veil lies between the two labels of every name of this process, so that each
 // leads to the other. It tells nothing of any other name: of a label that was
 // not seen, all bits stay unknown.
@@ -43,11 +33,14 @@ func newLabel() (inner label, id uint16) {
 // goes with an outer.
 func (l label) twin() label { return l ^ veil }
 
-// append writes the label in wire form, its length first.
-func (l label) append(b []byte, s shape) []byte {
+// append writes the label in wire form, its length first: in digits, or in
+// letters. A validating resolver that holds one signed denial for all-digit
+// names (RFC 8198: the root's NSEC record before aaa.) answers those itself,
+// so probes come in both shapes.
+func (l label) append(b []byte, asLetters bool) []byte {
 	at := len(b)
 	b = append(b, 0)
-	if s == digits {
+	if !asLetters {
 		b = strconv.AppendUint(b, uint64(l), 10)
 	} else {
 		var w [labelWidth]byte

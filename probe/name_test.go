@@ -11,7 +11,7 @@ func TestLabelsReadBack(t *testing.T) {
 		if outer := inner.twin(); outer == inner || outer.twin() != inner || outer&^labelMask != labelTop {
 			t.Fatalf("labels %d and %d do not lead to each other", inner, outer)
 		}
-		for _, s := range []shape{digits, letters} {
+		for _, s := range []bool{false, true} {
 			wire := inner.append(nil, s)
 			if int(wire[0]) != len(wire)-1 {
 				t.Fatalf("%q: the length octet says %d", wire, wire[0])
@@ -56,7 +56,7 @@ func TestFindAnywhereInTheName(t *testing.T) {
 	const zone = "\x07example\x03org\x00"
 	p := testProbe(t, "example.org.", letters)
 	r.add(p)
-	outer, inner := string(p.inner.twin().append(nil, letters)), string(p.inner.append(nil, letters))
+	outer, inner := string(p.inner.twin().append(nil, true)), string(p.inner.append(nil, true))
 	for what, name := range map[string]string{
 		"as sent":        outer + inner + zone,
 		"upper case":     strings.ToUpper(outer+inner) + zone,
@@ -70,7 +70,7 @@ func TestFindAnywhereInTheName(t *testing.T) {
 		}
 	}
 	other := testProbe(t, "example.org.", letters)
-	for _, name := range []string{"\x00", zone, "\x03www" + zone, string(other.inner.append(nil, digits)) + zone} {
+	for _, name := range []string{"\x00", zone, "\x03www" + zone, string(other.inner.append(nil, false)) + zone} {
 		if r.find([]byte(name)) != nil {
 			t.Errorf("%q was taken for one of ours", name)
 		}

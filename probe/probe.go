@@ -14,20 +14,25 @@ const typeHINFO = dns.TypeHINFO
 const rootZone = "\x00"
 
 // A probe is one query under a fresh name. It is known to the stand-in for as
-// long as that stands, since a return may come late: it is kept small. What is
-// not atomic is set before the probe is registered, and from then on read
-// only; but for what is the prober's own.
+// long as that stands, since a return may come late: it is kept small. But for
+// its marks it is set before it is registered, and from then on read only.
 type probe struct {
 	inner     label
 	check     *check // nil: a test of the ear
 	path      *path  // nil: not known
 	sent      instant
 	id, qtype uint16
-	shape     shape
-	settled   bool // the prober's: answered, lost or given up
-	released  bool // the prober's: settled or overdue
-	state     atomic.Uint32
+	marks     atomic.Uint32
 }
+
+// The marks of a probe: how its labels are written, and what became of it.
+const (
+	letters  uint32 = 1 << iota // else digits
+	returned                    // it came home
+	replied                     // the upstream answered it
+	settled                     // the prober's: answered, lost or given up
+	released                    // the prober's: settled or overdue
+)
 
 // path is the way between two sockets. Its ends together tell one TCP
 // connection from others: one end alone may be shared.
@@ -35,17 +40,11 @@ type path struct {
 	local, remote netip.AddrPort // of the sender; remote may be invalid: not known
 }
 
-// What the sockets have seen of a probe.
-const (
-	returned uint32 = 1 << iota // it came home
-	replied                     // the upstream answered it
-)
-
 // first marks a probe, and reports whether it was not marked before: copies
 // say nothing new.
-func (p *probe) first(mark uint32) bool { return p.state.Or(mark)&mark == 0 }
+func (p *probe) first(mark uint32) bool { return p.marks.Or(mark)&mark == 0 }
 
-func (p *probe) has(mark uint32) bool { return p.state.Load()&mark != 0 }
+func (p *probe) has(mark uint32) bool { return p.marks.Load()&mark != 0 }
 
 func (p *probe) zone() string {
 	if p.check == nil {
@@ -54,26 +53,61 @@ func (p *probe) zone() string {
 	return p.check.zone
 }
 
-func newProbe(c *check, qtype uint16, s shape) *probe {
-	p := &probe{check: c, qtype: qtype, shape: s}
+// draw makes a zero probe one of a check, under a fresh name.
+func (p *probe) draw(c *check, qtype uint16, shape uint32) {
+	p.check, p.qtype = c, qtype
+	p.marks.Store(shape)
 	p.inner, p.id = newLabel()
-	return p
 }
 
-// registry knows this run's probes by either of their labels.
-type registry struct {
+// registry knows this run's probes by either of their labels. These are random,
+// so each probe stands where its label says, or in the next free place. It is
+// cut into shards so that it grows by small steps, while returns come in.
+type registry [64]shard
+
+type shard struct {
 	mu     sync.RWMutex
-	probes map[label]*probe // by the inner one
+	n      int
+	places []*probe // a power of two of them, at least one free
 }
+
+func (r *registry) shard(inner label) *shard { return &r[inner>>48%label(len(r))] }
 
 // add makes a probe known, which must be so before it is sent.
 func (r *registry) add(p *probe) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.probes == nil {
-		r.probes = map[label]*probe{}
+	s := r.shard(p.inner)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.n++; s.n > len(s.places)*7/8 {
+		old := s.places
+		s.places = make([]*probe, max(8, 2*len(old)))
+		for _, q := range old {
+			if q != nil {
+				*s.place(q.inner) = q
+			}
+		}
 	}
-	r.probes[p.inner] = p
+	*s.place(p.inner) = p
+}
+
+// place is where the probe with an inner label stands, or would.
+func (s *shard) place(inner label) **probe {
+	for i := int(inner); ; i++ {
+		at := &s.places[i&(len(s.places)-1)]
+		if *at == nil || (*at).inner == inner {
+			return at
+		}
+	}
+}
+
+func (r *registry) get(inner label) *probe {
+	s := r.shard(inner)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.n == 0 {
+		return nil
+	}
+	return *s.place(inner)
 }
 
 // find is the probe that a name belongs to, wherever in the name one of its
@@ -83,13 +117,10 @@ func (r *registry) find(name []byte) *probe {
 	for len(name) > 1 {
 		n := 1 + int(name[0])
 		if l, ok := parseLabel(name[1:n]); ok {
-			r.mu.RLock()
-			p := r.probes[l.twin()]
-			if p == nil {
-				p = r.probes[l]
+			if p := r.get(l.twin()); p != nil {
+				return p
 			}
-			r.mu.RUnlock()
-			if p != nil {
+			if p := r.get(l); p != nil {
 				return p
 			}
 		}

@@ -26,10 +26,10 @@ const (
 	maxInFlight = 48
 	slotLen     = 5 * time.Millisecond
 	slotProbes  = 16
-	firstProbes = 160
+	firstProbes = 128
 
 	maxUnderWay = 1024 // to all upstreams, not counting what is overdue
-	maxLanes    = 512  // with sockets open; others wait for their turn
+	maxLanes    = 256  // with sockets open; others wait for their turn
 )
 
 // DefaultProbes is how many probes a check needs before it may be called
@@ -68,9 +68,14 @@ type Options struct {
 	Trace        func(Trace)   // what happens, as it happens; may be nil
 }
 
-// settle is how long a check listens on after its last answer. A return that
-// comes later than the answer took a slower way than the answer did, so round
-// trips are the measure of it.
+// minSettle is what a late return is waited for where the upstream is near. A
+// return is late where an upstream asks several servers at once and answers by
+// the fastest: then it comes as long after the answer as the slower way home is
+// longer. 100 ms is the round trip to another continent.
+const minSettle = 100 * time.Millisecond
+
+// settle is how long a check listens on after its last answer: longer where the
+// upstream itself is far, since who is far away has far neighbours.
 func (o *Options) settle(rtt time.Duration) time.Duration {
 	if !o.AdaptSettle {
 		return o.Settle
@@ -117,13 +122,14 @@ type run struct {
 	s        *StandIn
 	o        Options
 	ctx      context.Context
-	checks   []*check // nil: not probed
+	checks   []check // those not probed are zero
 	lanes    []*lane
 	started  int     // lanes, from the first
 	hungry   []*lane // with a queue
 	wakes    wakes
 	open     int
 	underWay int
+	spare    []probe
 }
 
 // Probe asks the upstream of each check, all at once, and returns what each
@@ -138,8 +144,9 @@ func (s *StandIn) Probe(ctx context.Context, checks []plan.Check, o Options) []R
 	for _, l := range r.lanes[:r.started] {
 		l.carrier.close()
 	}
-	for _, c := range r.checks {
-		if c == nil {
+	for i := range r.checks {
+		c := &r.checks[i]
+		if c.Check == nil {
 			continue
 		}
 		c.conclude()
@@ -151,7 +158,7 @@ func (s *StandIn) Probe(ctx context.Context, checks []plan.Check, o Options) []R
 }
 
 func newRun(ctx context.Context, s *StandIn, checks []plan.Check, results []Result, o Options) *run {
-	r := &run{s: s, o: o, ctx: ctx, checks: make([]*check, len(checks))}
+	r := &run{s: s, o: o, ctx: ctx, checks: make([]check, len(checks))}
 	type key struct {
 		addr      netip.AddrPort
 		name, url string
@@ -173,8 +180,8 @@ func newRun(ctx context.Context, s *StandIn, checks []plan.Check, results []Resu
 		if err != nil {
 			panic(fmt.Sprintf("zone %q was not checked: %v", c.Zone, err))
 		}
-		ck := &check{Check: c, Result: &results[i], o: &r.o, zone: zone, types: slices.Clone(types), index: -1}
-		r.checks[i] = ck
+		ck := &r.checks[i]
+		*ck = check{Check: c, Result: &results[i], o: &r.o, zone: zone, types: slices.Clone(types), index: -1}
 		r.open++
 		k := key{c.Upstream.Addr, c.Upstream.Name, c.Upstream.URL, c.Transport}
 		if lanes[k] == nil {
@@ -200,26 +207,28 @@ func newRun(ctx context.Context, s *StandIn, checks []plan.Check, results []Resu
 
 func (r *run) loop() {
 	r.startLanes(now())
+	r.feed(now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var evs []event
-	for r.open > 0 {
-		select {
-		case <-r.ctx.Done():
-			return
-		case <-r.s.inbox.wake:
-			evs = r.s.inbox.take(evs)
-			for _, e := range evs {
-				r.handle(e)
+	for r.open > 0 && r.ctx.Err() == nil {
+		if len(evs) == 0 { // else more may have come meanwhile
+			timer.Reset(r.untilWake(now()))
+			select {
+			case <-r.ctx.Done():
+			case <-r.s.inbox.wake:
+			case <-timer.C:
 			}
-		case <-timer.C:
+		}
+		evs = r.s.inbox.take(evs)
+		for _, e := range evs {
+			r.handle(e)
 		}
 		now := now()
 		for len(r.wakes) > 0 && r.wakes[0].wake <= now {
 			r.advance(r.wakes[0], now)
 		}
 		r.feed(now)
-		timer.Reset(r.untilWake(now))
 	}
 }
 
@@ -272,7 +281,7 @@ func (r *run) handle(e event) {
 		r.advance(c, e.at)
 		return
 	}
-	if p.settled {
+	if p.has(settled) {
 		return
 	}
 	c.settleProbe(p)
@@ -291,8 +300,7 @@ func (r *run) handle(e event) {
 // release makes room for a probe to anyone: an answer to this one came, or is
 // overdue.
 func (r *run) release(p *probe) {
-	if !p.released {
-		p.released = true
+	if p.first(released) {
 		r.underWay--
 	}
 }
@@ -363,7 +371,7 @@ func (r *run) finish(c *check, now instant) {
 	r.open--
 	c.lane.inFlight -= len(c.waiting)
 	for _, p := range c.waiting {
-		p.settled = true
+		p.first(settled)
 		r.release(p)
 	}
 	c.waiting = nil
@@ -381,7 +389,7 @@ func (r *run) expire(c *check, now instant) {
 			kept = append(kept, p)
 			continue
 		}
-		p.settled = true
+		p.first(settled)
 		r.release(p)
 		c.lane.inFlight--
 	}
@@ -411,7 +419,12 @@ func (r *run) feed(now instant) {
 }
 
 func (r *run) send(c *check) {
-	p := newProbe(c, c.nextType(), shape(c.Sent%2))
+	if len(r.spare) == 0 {
+		r.spare = make([]probe, 100)
+	}
+	p := &r.spare[0]
+	r.spare = r.spare[1:]
+	p.draw(c, c.nextType(), uint32(c.Sent%2)*letters)
 	p.sent = now()
 	c.onSend(p)
 	r.underWay++

@@ -111,10 +111,13 @@ func (s *StandIn) returned(p *probe, q question, came path, to netip.AddrPort, o
 	}})
 }
 
-func (s *StandIn) stray(q question, from netip.Addr) {
+func (s *StandIn) stray(q question, from netip.Addr) { s.note(q.String(), from) }
+
+// note remembers what a stranger did.
+func (s *StandIn) note(what string, from netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k := strayKey{q.String(), from}
+	k := strayKey{what, from}
 	if _, known := s.strays[k]; known || len(s.strays) < maxStrays {
 		s.strays[k]++
 	}
@@ -143,7 +146,8 @@ func (s *StandIn) serveUDP(c *udpEar) {
 	}
 }
 
-func (s *StandIn) serveTCP(l *net.TCPListener, addr netip.AddrPort) {
+// accept serves each connection of a listener in a goroutine of its own.
+func (s *StandIn) accept(l *net.TCPListener, serve func(*net.TCPConn)) {
 	defer s.wg.Done()
 	for {
 		c, err := l.AcceptTCP()
@@ -158,7 +162,10 @@ func (s *StandIn) serveTCP(l *net.TCPListener, addr netip.AddrPort) {
 			c.Close()
 			continue
 		}
-		go s.serveConn(c, addr)
+		go func() {
+			defer s.leave(c)
+			serve(c)
+		}()
 	}
 }
 
@@ -174,16 +181,18 @@ func (s *StandIn) adopt(c *net.TCPConn) bool {
 	return true
 }
 
-func (s *StandIn) serveConn(c *net.TCPConn, addr netip.AddrPort) {
-	defer s.wg.Done()
-	defer func() {
-		s.mu.Lock()
-		delete(s.conns, c)
-		s.mu.Unlock()
-		c.Close()
-	}()
+func (s *StandIn) leave(c *net.TCPConn) {
+	c.Close()
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.wg.Done()
+}
+
+// serveConn answers the queries of a connection, or of the TLS session on it.
+func (s *StandIn) serveConn(c *net.TCPConn, stream net.Conn, addr netip.AddrPort, over plan.Transport) {
 	came := path{tcpAddr(c.RemoteAddr()), tcpAddr(c.LocalAddr())}
-	r := bufio.NewReader(c)
+	r := bufio.NewReader(stream)
 	var msg, out []byte
 	for {
 		c.SetDeadline(time.Now().Add(idleConn))
@@ -191,12 +200,12 @@ func (s *StandIn) serveConn(c *net.TCPConn, addr netip.AddrPort) {
 		if msg, err = readFrame(r, msg); err != nil {
 			return
 		}
-		out = s.hear(append(out[:0], 0, 0), msg, came, addr, plan.TCP)
+		out = s.hear(append(out[:0], 0, 0), msg, came, addr, over)
 		if len(out) == 2 {
 			return // what gets no answer over TCP gets no second chance either
 		}
 		binary.BigEndian.PutUint16(out, uint16(len(out)-2))
-		if _, err := c.Write(out); err != nil {
+		if _, err := stream.Write(out); err != nil {
 			return
 		}
 	}

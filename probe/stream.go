@@ -55,6 +55,7 @@ func (c *streamCarrier) close() {
 		s.cancel()
 	}
 	c.wg.Wait()
+	c.conns = nil
 }
 
 // streamConn is one connection: take queues, run dials and sends, read
