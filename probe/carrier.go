@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
+	"syscall"
 
 	"github.com/dnsloop/dnsloop/plan"
 )
@@ -99,6 +101,21 @@ func (w *wire) fail(err error) bool {
 	}
 	w.down(f, plainError(err))
 	return true
+}
+
+// failureOf tells what nothing can mend from what may pass.
+func failureOf(err error) Failure {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return Refused
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH),
+		errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EINVAL),
+		errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return Unreachable
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, os.ErrInvalid):
+		return NotProbed
+	}
+	return NoFailure
 }
 
 // plainError is an error without the addresses that net puts around it: the

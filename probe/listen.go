@@ -20,7 +20,7 @@ import (
 // it travels no further than this host.
 const (
 	earTries = 3
-	earWait  = 150 * time.Millisecond
+	earWait  = 400 * time.Millisecond
 )
 
 const readBuffer = 4 << 20 // octets, of a UDP socket

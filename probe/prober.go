@@ -1,121 +1,14 @@
 package probe
 
 import (
-	"container/heap"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
-	"syscall"
 	"time"
-
-	"github.com/miekg/dns"
 
 	"github.com/dnsloop/dnsloop/plan"
 )
-
-// Bounds of what is asked at once. Both transports of an upstream together stay
-// under 100 unanswered queries, and so under the 150 outstanding ones at which
-// dnsmasq starts to refuse. Until an upstream has answered a few, it is asked
-// no more than slotProbes in a slot and transport, answered or not: that is less
-// than 100 in any 10 ms. From then on each answer makes room for a query: an
-// upstream is asked as fast as it answers.
-const (
-	maxInFlight = 48
-	slotLen     = 5 * time.Millisecond
-	slotProbes  = 16
-	firstProbes = 128
-
-	maxUnderWay = 1024 // to all upstreams, not counting what is overdue
-	maxLanes    = 256  // with sockets open; others wait for their turn
-)
-
-// DefaultProbes is how many probes a check needs before it may be called
-// clear. An upstream that picks one of k forwarders for each query hides a
-// loop through one of them from n probes with probability (1-1/k)^n. UDP and
-// TCP together make n = 16: 1 in 65 536 for two forwarders, 1 in 657 for three.
-const DefaultProbes = 8
-
-// ThoroughProbes over ThoroughSpread outlast the health checks and failure
-// caches (a few seconds in most servers) that may have marked this one down,
-// and leave a miss probability of 1 in 30 million behind four forwarders.
-const (
-	ThoroughProbes = 60
-	ThoroughSpread = 15 * time.Second
-)
-
-// DefaultSettle is how long, at most, a late return is waited for.
-const DefaultSettle = 200 * time.Millisecond
-
-// DefaultQtypes is the mix of query types. HINFO comes first: nobody else asks
-// it, so it is no load to anyone. The others get through where a filter
-// refuses HINFO (RFC 8482 made it a type that some servers treat apart).
-var DefaultQtypes = []uint16{
-	dns.TypeHINFO, dns.TypeA, dns.TypeTXT, dns.TypeHINFO,
-	dns.TypeAAAA, dns.TypeHINFO, dns.TypeTXT, dns.TypeA,
-}
-
-// Options say how upstreams are probed.
-type Options struct {
-	Probes       int           // a check, at least 1
-	Qtypes       []uint16      // in turn, at least one
-	Spread       time.Duration // over which a check's probes are sent; 0: at once
-	QueryTimeout time.Duration // one probe
-	Settle       time.Duration // that a late return is waited for after the last answer
-	AdaptSettle  bool          // Settle is the most: less where round trips are short
-	Trace        func(Trace)   // what happens, as it happens; may be nil
-}
-
-// minSettle is what a late return is waited for where the upstream is near. A
-// return is late where an upstream asks several servers at once and answers by
-// the fastest: then it comes as long after the answer as the slower way home is
-// longer. 100 ms is the round trip to another continent.
-const minSettle = 100 * time.Millisecond
-
-// settle is how long a check listens on after its last answer: longer where the
-// upstream itself is far, since who is far away has far neighbours.
-func (o *Options) settle(rtt time.Duration) time.Duration {
-	if !o.AdaptSettle {
-		return o.Settle
-	}
-	return min(o.Settle, minSettle+2*rtt)
-}
-
-// Trace is one packet, for those who want to watch.
-type Trace struct {
-	What      string // "sent", "answered", "returned", "failed"
-	Upstream  string
-	Transport plan.Transport
-	Query     string // "HINFO 454….368….", empty where an upstream as a whole failed
-	Detail    string // an rcode, where a return came from, an error
-}
-
-// lane is one upstream over one transport: the sockets to it, and its pace.
-type lane struct {
-	carrier  carrier
-	checks   []*check
-	asking   int      // checks that may still want to ask
-	progress instant  // when one of them was last satisfied, or asking began
-	queue    []*check // that have probes to send
-	hungry   bool     // it is among the run's hungry ones
-	sent     int
-	inFlight int
-	slot     instant
-	used     int
-}
-
-// room reports whether the pace allows one more probe.
-func (l *lane) room(now instant) bool {
-	if l.sent < firstProbes && now.sub(l.slot) >= slotLen {
-		l.slot, l.used = now, 0
-	}
-	return l.inFlight < maxInFlight && !l.paced()
-}
-
-// paced reports whether the next probe waits for the next slot.
-func (l *lane) paced() bool { return l.sent < firstProbes && l.used >= slotProbes }
 
 // run is one call of Probe.
 type run struct {
@@ -125,6 +18,7 @@ type run struct {
 	checks   []check // those not probed are zero
 	lanes    []*lane
 	started  int     // lanes, from the first
+	lanesAt  instant // when some were last started
 	hungry   []*lane // with a queue
 	wakes    wakes
 	open     int
@@ -225,6 +119,9 @@ func (r *run) loop() {
 			r.handle(e)
 		}
 		now := now()
+		if r.started < len(r.lanes) && now.sub(r.lanesAt) > patience/4 {
+			r.startLanes(now)
+		}
 		for len(r.wakes) > 0 && r.wakes[0].wake <= now {
 			r.advance(r.wakes[0], now)
 		}
@@ -232,11 +129,13 @@ func (r *run) loop() {
 	}
 }
 
-// startLanes lets lanes begin, as many as may be open at once.
+// startLanes lets lanes begin, as many as may be open at once. A silent one
+// does not keep others from it.
 func (r *run) startLanes(now instant) {
+	r.lanesAt = now
 	asking := 0
 	for _, l := range r.lanes[:r.started] {
-		if l.asking > 0 {
+		if l.asking > 0 && now.sub(l.progress) < patience {
 			asking++
 		}
 	}
@@ -396,45 +295,6 @@ func (r *run) expire(c *check, now instant) {
 	c.waiting = kept
 }
 
-// feed sends what the pace allows of each queue.
-func (r *run) feed(now instant) {
-	for i := 0; i < len(r.hungry) && r.underWay < maxUnderWay; i++ {
-		l := r.hungry[i]
-		for len(l.queue) > 0 && r.underWay < maxUnderWay && l.room(now) {
-			c := l.queue[0]
-			if !c.done && c.Returned == 0 { // else nobody needs more of it
-				r.send(c)
-				if c.owed() > 0 {
-					continue
-				}
-				r.advance(c, now)
-			}
-			l.queue = l.queue[1:]
-		}
-	}
-	r.hungry = slices.DeleteFunc(r.hungry, func(l *lane) bool {
-		l.hungry = len(l.queue) > 0
-		return !l.hungry
-	})
-}
-
-func (r *run) send(c *check) {
-	if len(r.spare) == 0 {
-		r.spare = make([]probe, 100)
-	}
-	p := &r.spare[0]
-	r.spare = r.spare[1:]
-	p.draw(c, c.nextType(), uint32(c.Sent%2)*letters)
-	p.sent = now()
-	c.onSend(p)
-	r.underWay++
-	c.lane.inFlight++
-	c.lane.sent++
-	c.lane.used++
-	r.tell("sent", c, p, "")
-	c.lane.carrier.send(p)
-}
-
 func (r *run) tell(what string, c *check, p *probe, detail string) {
 	if r.o.Trace == nil {
 		return
@@ -444,56 +304,4 @@ func (r *run) tell(what string, c *check, p *probe, detail string) {
 		t.Query = p.question()
 	}
 	r.o.Trace(t)
-}
-
-// wakes is a heap of checks, the next one to wake first.
-type wakes []*check
-
-// set makes a check wake at a time, or never.
-func (w *wakes) set(c *check, at instant) {
-	c.wake = at
-	switch {
-	case at == never && c.index >= 0:
-		heap.Remove(w, c.index)
-	case at == never:
-	case c.index < 0:
-		heap.Push(w, c)
-	default:
-		heap.Fix(w, c.index)
-	}
-}
-
-func (w wakes) Len() int           { return len(w) }
-func (w wakes) Less(i, j int) bool { return w[i].wake < w[j].wake }
-func (w wakes) Swap(i, j int) {
-	w[i], w[j] = w[j], w[i]
-	w[i].index, w[j].index = i, j
-}
-func (w *wakes) Push(x any) {
-	c := x.(*check)
-	c.index = len(*w)
-	*w = append(*w, c)
-}
-func (w *wakes) Pop() any {
-	last := len(*w) - 1
-	c := (*w)[last]
-	(*w)[last] = nil
-	*w = (*w)[:last]
-	c.index = -1
-	return c
-}
-
-// failureOf tells what nothing can mend from what may pass.
-func failureOf(err error) Failure {
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return Refused
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH),
-		errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EINVAL),
-		errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return Unreachable
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, os.ErrInvalid):
-		return NotProbed
-	}
-	return NoFailure
 }
