@@ -85,12 +85,16 @@ func names(ls []corefile.Listener, a netip.AddrPort) bool {
 	return slices.ContainsFunc(ls, func(l corefile.Listener) bool { return l.Addr == a && !a.Addr().IsUnspecified() })
 }
 
-// listenersOf are the sockets of a block that the stand-in opens.
+// listenersOf are the sockets of a block that the stand-in opens: it speaks
+// neither QUIC nor gRPC.
 func listenersOf(b corefile.Block) []Listener {
 	var ls []Listener
 	for _, l := range b.Listeners {
-		if l.Scheme == "dns" {
+		switch l.Scheme {
+		case "dns":
 			ls = append(ls, Listener{Addr: l.Addr})
+		case "tls", "https":
+			ls = append(ls, Listener{Addr: l.Addr, Secure: Transport(l.Scheme), Cert: b.Cert, Key: b.Key})
 		}
 	}
 	return ls

@@ -39,7 +39,7 @@ example.net:55 {
 	at := netip.MustParseAddrPort
 	on := func(addrs ...string) (ls []Listener) {
 		for _, a := range addrs {
-			ls = append(ls, Listener{at(a)})
+			ls = append(ls, Listener{Addr: at(a)})
 		}
 		return ls
 	}

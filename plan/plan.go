@@ -71,9 +71,14 @@ func (u Upstream) String() string {
 	return u.Addr.String()
 }
 
-// Listener is an address that the real server will serve on, over UDP and TCP.
+// Listener is an address that the real server will serve on, over UDP and TCP
+// unless it is a secure one.
 type Listener struct {
 	Addr netip.AddrPort
+	// Secure is TLS or HTTPS where only that is served, with the files of the
+	// certificate and its key, which may be missing.
+	Secure    Transport
+	Cert, Key string
 }
 
 // Server is one server that would start: its listeners, its zones and what it

@@ -115,16 +115,16 @@ func ParseListen(s string) ([]Listener, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--listen %q: %w", s, err)
 		}
-		return []Listener{{netip.AddrPortFrom(v4, port)}, {netip.AddrPortFrom(v6, port)}}, nil
+		return []Listener{{Addr: netip.AddrPortFrom(v4, port)}, {Addr: netip.AddrPortFrom(v6, port)}}, nil
 	}
 	addr, err := parseAddrPort(s, portDNS)
 	if err != nil {
 		return nil, fmt.Errorf("--listen %q: expected ADDR:PORT, as in :53, 10.0.0.2:53 or [::1]:53", s)
 	}
 	if addr.Addr() == v6 {
-		return []Listener{{netip.AddrPortFrom(v4, addr.Port())}, {addr}}, nil
+		return []Listener{{Addr: netip.AddrPortFrom(v4, addr.Port())}, {Addr: addr}}, nil
 	}
-	return []Listener{{addr}}, nil
+	return []Listener{{Addr: addr}}, nil
 }
 
 // ParseZone reads a zone's name. It leaves room for the two labels that a

@@ -65,7 +65,7 @@ func TestSecureEars(t *testing.T) {
 			u.URL = "https://" + home.String() + "/dns-query"
 		}
 		r := run10s(t, s, options(), checksOf(u))[0]
-		if r.Returned != DefaultProbes || r.Returns[0].Transport != over || r.Returns[0].To != home {
+		if r.Returned == 0 || r.Returns[0].Transport != over || r.Returns[0].To != home {
 			t.Errorf("%s: %+v", over, r)
 		}
 	}

@@ -79,17 +79,22 @@ func (in Input) lacking() []probe.Ear {
 	return out
 }
 
-// straysOf lists the foreign questions that came from a check's upstream while
-// it was probed. Those from loopback may be anybody's on this host, and
-// names that lead to the zone are what a resolver asks that minimises.
+// straysOf lists what strangers did that points at a check's upstream: foreign
+// questions that came from it while it was probed, and connections to a
+// listener whose TLS the stand-in cannot speak. Questions from loopback may be
+// anybody's on this host, and names that lead to the zone are what a resolver
+// asks that minimises.
 func (in Input) straysOf(c *CheckReport) []probe.Stray {
 	a := c.Upstream.Addr.Addr()
-	if !c.Probed || !a.IsValid() || in.isHere(a) {
+	if !c.Probed || !a.IsValid() {
 		return nil
 	}
 	var out []probe.Stray
 	for _, s := range in.Strays {
-		if s.From == a && !leadsTo(s.Query, c.Zone) {
+		connection := strings.HasPrefix(s.Query, "(")
+		switch {
+		case in.isHere(a) && connection && in.isHere(s.From),
+			!in.isHere(a) && s.From == a && (connection || !leadsTo(s.Query, c.Zone)):
 			out = append(out, s)
 		}
 	}
@@ -109,6 +114,18 @@ func (in Input) ofListeners() []Finding {
 		return nil
 	}
 	var fs []Finding
+	for _, e := range in.Ears {
+		if e.State == probe.Listening && e.Err != nil {
+			fs = append(fs, Finding{
+				Code: "DL014", Level: levelOf("DL014"),
+				Message: fmt.Sprintf("what comes home to %s over %s is not heard: %s", e.Addr, e.Transport, e.Err),
+				Advice: []string{
+					"The certificate of this block is needed to hear questions there. A connection that arrives while probing is a risk, and no more can be known.",
+					"run dnsloop as a user who may read the certificate and its key, as the server does",
+				},
+			})
+		}
+	}
 	if lacking := in.lacking(); len(lacking) > 0 {
 		fs = append(fs, in.lackingFinding(lacking))
 	}

@@ -174,7 +174,7 @@ func (c *CheckReport) homecoming() homecoming {
 		h.direct = h.direct || r.Direct
 		switch {
 		case c.Pod && r.Direct:
-		case c.Route == nil || c.Route.Graph.Return(c.Route.Path().Hop, c.Zone, "dns", r.To).Loop:
+		case c.Route == nil || c.home(r).Loop:
 			h.loop = true
 		default:
 			h.chain = true

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dnsloop/dnsloop/corefile"
 	"github.com/dnsloop/dnsloop/plan"
+	"github.com/dnsloop/dnsloop/probe"
 )
 
 // decidedByFile comes to the verdict of a check that a Corefile decides without
@@ -39,6 +40,15 @@ func (c *CheckReport) decidedByFile(noProbe bool, add func(Verdict, string)) boo
 		return false
 	}
 	return true
+}
+
+// home is what the Corefile does with a name that came back.
+func (c *CheckReport) home(r probe.Return) corefile.Homecoming {
+	scheme := "dns"
+	if r.Transport == plan.TLS || r.Transport == plan.HTTPS {
+		scheme = string(r.Transport)
+	}
+	return c.Route.Graph.Return(c.Route.Path().Hop, c.Zone, scheme, r.To)
 }
 
 // follow gives each chain the worst verdict of what it leads to.
@@ -93,7 +103,7 @@ func chainText(c CheckReport) string {
 	r := c.Route
 	receivers := r.Path().Receivers
 	for _, ret := range c.Result.Returns {
-		receivers = append(receivers, r.Graph.Return(r.Path().Hop, c.Zone, "dns", ret.To).Receivers...)
+		receivers = append(receivers, c.home(ret).Receivers...)
 	}
 	slices.Sort(receivers)
 	receivers = slices.Compact(receivers)
