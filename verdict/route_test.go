@@ -19,6 +19,12 @@ func back(at string, direct bool) probe.Result {
 	}}}
 }
 
+// over is a result whose returns came by another transport.
+func over(t plan.Transport, r probe.Result) probe.Result {
+	r.Returns[0].Transport = t
+	return r
+}
+
 // Each row: a Corefile, what each probed check saw over UDP, and the verdict
 // and codes of each check, in the order of the file.
 func TestCorefileVerdicts(t *testing.T) {
@@ -27,6 +33,7 @@ func TestCorefileVerdicts(t *testing.T) {
 		pod     bool
 		noProbe bool
 		results map[string]probe.Result // by upstream and zone; else answered
+		stray   string                  // from 10.0.0.2
 		want    string
 	}{
 		"clean":                     {text: ".:53 {\nforward . 10.0.0.2\n}", want: "clear"},
@@ -45,6 +52,9 @@ func TestCorefileVerdicts(t *testing.T) {
 		"a chain to a loop":         {text: ".:53 {\nforward . 127.0.0.1:1053\n}\n.:1053 {\nforward . 10.0.0.2\n}", results: map[string]probe.Result{"10.0.0.2:53 .": back("0.0.0.0:1053", false)}, want: "loop DL013; loop DL001"},
 		"a chain to silence":        {text: ".:53 {\nforward . 127.0.0.1:1053\n}\n.:1053 {\nforward . 10.0.0.2\n}", results: map[string]probe.Result{"10.0.0.2:53 .": silent}, want: "unknown DL013; unknown DL007"},
 		"home to a block elsewhere": {text: ".:53 {\nforward . 10.0.0.2\n}\n.:1053 {\nforward . 10.0.0.3\n}", results: map[string]probe.Result{"10.0.0.2:53 .": back("0.0.0.0:1053", false)}, want: "clear DL013; clear"},
+		"home over TLS":             {text: "tls://.:853 {\ntls c k\nforward . 10.0.0.2\n}", results: map[string]probe.Result{"10.0.0.2:53 .": over(plan.TLS, back("0.0.0.0:853", false))}, want: "loop DL001"},
+		"home over TLS, elsewhere":  {text: ".:53 {\nforward . 10.0.0.2\n}\ntls://.:853 {\ntls c k\nforward . 10.0.0.3\n}", results: map[string]probe.Result{"10.0.0.2:53 .": over(plan.TLS, back("0.0.0.0:853", false))}, want: "clear DL013; clear"},
+		"a connection over TLS":     {text: "tls://.:853 {\ntls c k\nforward . 10.0.0.2\n}", stray: "(a connection over tls)", want: "risk DL016"},
 		"a placeholder":             {text: ".:53 {\nforward . __PILLAR__UPSTREAM__SERVERS__\n}", want: "unknown DL014"},
 		"a placeholder, not probed": {text: ".:53 {\nforward . __PILLAR__UPSTREAM__SERVERS__\n}", noProbe: true, want: "clear DL014"},
 		"QUIC":                      {text: ".:53 {\nforward . quic://10.0.0.2\n}", want: "unknown DL014"},
@@ -65,6 +75,9 @@ func TestCorefileVerdicts(t *testing.T) {
 				res = answered
 			}
 			in.Results = append(in.Results, res)
+		}
+		if tt.stray != "" {
+			in.Strays = []probe.Stray{{Query: tt.stray, From: netip.MustParseAddr("10.0.0.2"), Count: 1}}
 		}
 		r := Judge(in)
 		var got []string
