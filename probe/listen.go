@@ -97,7 +97,8 @@ func (s *StandIn) bind(l plan.Listener, addr netip.AddrPort, own []netip.Addr, o
 		l, err := listenTCP(addr, own)
 		ear := Ear{Addr: addr, Transport: plan.TCP, State: stateOf(err), Err: err}
 		if err == nil {
-			ear.Addr = unmap(l.Addr().(*net.TCPAddr).AddrPort())
+			// The kernel need not give back the zone of a link-local address.
+			ear.Addr = netip.AddrPortFrom(addr.Addr(), tcpAddr(l.Addr()).Port())
 			addr = ear.Addr
 			s.sockets = append(s.sockets, l)
 			s.wg.Add(1)
