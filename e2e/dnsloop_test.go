@@ -23,8 +23,12 @@ type report struct {
 	}
 	Checks []struct {
 		Upstream, Zone, Transport, Verdict string
-		Sent, Answered, Returned           int
-		Findings                           []string
+		Source                             struct {
+			File string
+			Line int
+		}
+		Sent, Answered, Returned int
+		Findings                 []string
 	}
 	Findings []struct {
 		Code, Level, Message, File string

@@ -70,6 +70,8 @@ func (n *network) host() *host {
 	command(n.t, "ip", "-n", h.ns, "addr", "add", h.v4+"/24", "dev", "eth0")
 	// Without duplicate address detection the address serves at once.
 	command(n.t, "ip", "-n", h.ns, "addr", "add", h.v6+"/64", "dev", "eth0", "nodad")
+	command(n.t, "ip", "-n", h.ns, "link", "set", "eth0", "addrgenmode", "none")
+	command(n.t, "ip", "-n", h.ns, "addr", "add", fmt.Sprintf("fe80::%d/64", n.hosts), "dev", "eth0", "nodad")
 	command(n.t, "ip", "-n", h.ns, "link", "set", "eth0", "up")
 	h.resolvConf("")
 	return h

@@ -291,8 +291,7 @@ const (
 	notBound outcome = "does not start: address in use"
 )
 
-// loopPlugin starts a CoreDNS with the loop plugin in dnsloop's place, and
-// kills it when it has said nothing for watch.
+// loopPlugin starts a CoreDNS with the loop plugin in dnsloop's place.
 func (h *host) loopPlugin(keys string, port int, upstream string) (outcome, time.Duration) {
 	h.t.Helper()
 	var blocks []string
@@ -300,15 +299,24 @@ func (h *host) loopPlugin(keys string, port int, upstream string) (outcome, time
 		blocks = append(blocks, fmt.Sprintf("%s:%d", key, port))
 	}
 	corefile := h.file("loop", fmt.Sprintf("%s {\n\terrors\n\tloop\n\tforward . %s\n}\n", strings.Join(blocks, " "), upstream))
+	return h.watchLoop(corefile, watch())
+}
+
+// watchLoop starts CoreDNS in the host's scratch directory with a Corefile that
+// has the loop plugin on, and kills it when it has said nothing for so long.
+func (h *host) watchLoop(corefile string, watch time.Duration) (outcome, time.Duration) {
+	h.t.Helper()
+	cmd := h.command(coreDNSBin, "-conf", corefile)
+	cmd.Dir = h.dir
 	began := time.Now()
-	p := h.start(coreDNSBin, "-conf", corefile)
+	p := launch(h.t, cmd)
 	defer p.kill()
 	select {
-	case <-time.After(watch()):
+	case <-time.After(watch):
 		if !strings.Contains(p.log.String(), "CoreDNS-") {
 			h.t.Errorf("CoreDNS did not come up:\n%s", p.log.String())
 		}
-		return quiet, watch()
+		return quiet, watch
 	case <-p.gone:
 	}
 	took, log := time.Since(began), p.log.String()
