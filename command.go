@@ -60,9 +60,7 @@ func (c command) run(ctx context.Context, args []string) int {
 		status, err = c.check(ctx, o)
 		return err
 	})
-	for _, sub := range c.commands(ctx, &status) {
-		app.Commands = append(app.Commands, sub)
-	}
+	app.Commands = c.commands(ctx, &status)
 	if err := app.RunContext(ctx, append([]string{"dnsloop"}, ours...)); err != nil {
 		return c.fail(err)
 	}

@@ -111,6 +111,9 @@ func FromForward(s corefile.Forward, t corefile.To) Upstream {
 	switch t.Scheme {
 	case "tls":
 		u.Transport, u.Name = TLS, cmp.Or(t.ServerName, s.TLSServerName)
+		if n := len(s.TLSFiles); n == 1 || n == 3 { // CA, or certificate, key and CA
+			u.CA = s.TLSFiles[n-1]
+		}
 	case "https":
 		u.Transport, u.URL = HTTPS, "https://"+authority(t)+"/dns-query"
 	case "dns":

@@ -42,6 +42,9 @@ type Upstream struct {
 	// Name is what a TLS certificate is verified against, and the host name of
 	// an HTTPS upstream. It is empty where the address itself is meant.
 	Name string
+	// CA is a file of certificates that vouch for a TLS upstream; empty: the
+	// system's do.
+	CA string
 	// URL is the whole URL of an HTTPS upstream.
 	URL    string
 	Source Source

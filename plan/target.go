@@ -131,7 +131,7 @@ func ParseListen(s string) ([]Listener, error) {
 // probe puts in front (RFC 1035 section 2.3.4: a name has at most 255 octets).
 func ParseZone(s string) (string, error) {
 	if _, ok := dns.IsDomainName(s); !ok || s == "" || strings.ContainsAny(s, "/ \t\\\"") {
-		return "", fmt.Errorf("--zone %q: expected a domain name, as in example.org or .", s)
+		return "", fmt.Errorf("--zone %q: expected a domain name such as example.org", s)
 	}
 	zone := strings.ToLower(dns.Fqdn(s))
 	if len(zone)+1 > 255-2*20 {

@@ -44,7 +44,7 @@ func newCarrier(ctx context.Context, s *StandIn, l *lane, lanes int) carrier {
 	case plan.HTTPS:
 		return newHTTPSCarrier(w, c.Upstream)
 	case plan.TLS:
-		t := &certificates{name: c.Upstream.Name, addr: c.Upstream.Addr.Addr()}
+		t := &certificates{name: c.Upstream.Name, addr: c.Upstream.Addr.Addr(), ca: c.Upstream.CA}
 		return &streamCarrier{wire: w, up: c.Upstream, max: min(connsTLS, share), certs: t}
 	}
 	return &streamCarrier{wire: w, up: c.Upstream, max: min(connsEach, share)}
@@ -158,6 +158,7 @@ func (w *wire) resolve(u plan.Upstream) (netip.AddrPort, error) {
 type certificates struct {
 	name string     // host name; empty: the address is what counts
 	addr netip.Addr // valid unless the upstream is known by name alone
+	ca   string     // file of the certificates that vouch; empty: the system's do
 	mu   sync.Mutex
 	err  error
 }
@@ -167,16 +168,21 @@ func (c *certificates) config() *tls.Config {
 	if name == "" {
 		name = c.addr.WithZone("").String()
 	}
+	roots, err := c.roots()
 	return &tls.Config{
 		ServerName:         name,
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: true, // VerifyConnection verifies, and never refuses
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			o := x509.VerifyOptions{DNSName: name, Intermediates: x509.NewCertPool()}
+			o := x509.VerifyOptions{DNSName: name, Intermediates: x509.NewCertPool(), Roots: roots}
 			for _, ic := range cs.PeerCertificates[1:] {
 				o.Intermediates.AddCert(ic)
 			}
-			if _, err := cs.PeerCertificates[0].Verify(o); err != nil {
+			err := err
+			if err == nil {
+				_, err = cs.PeerCertificates[0].Verify(o)
+			}
+			if err != nil {
 				c.mu.Lock()
 				c.err = err
 				c.mu.Unlock()
@@ -184,6 +190,22 @@ func (c *certificates) config() *tls.Config {
 			return nil
 		},
 	}
+}
+
+// roots are the certificates that vouch; nil for the system's.
+func (c *certificates) roots() (*x509.CertPool, error) {
+	if c.ca == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(c.ca)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate", c.ca)
+	}
+	return pool, nil
 }
 
 func (c *certificates) unverified() string {

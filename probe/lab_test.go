@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/binary"
 	"net"
 	"net/netip"
@@ -181,27 +180,6 @@ func TestTLSAndHTTPS(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// What a bad certificate hides is found; what is trusted is not complained of.
-func TestCertificates(t *testing.T) {
-	up := start(t, clean, lab.Over(plan.TLS))
-	for name, tt := range map[string]struct {
-		name string
-		want string
-	}{
-		"unknown authority": {"", "unknown authority"},
-	} {
-		c := &certificates{name: tt.name, addr: up.Addr().Addr()}
-		conn, err := tls.Dial("tcp", up.Addr().String(), c.config())
-		if err != nil {
-			t.Fatalf("%s: the session must go on: %v", name, err)
-		}
-		conn.Close()
-		if got := c.unverified(); !strings.Contains(got, tt.want) {
-			t.Errorf("%s: %q, want %q", name, got, tt.want)
-		}
 	}
 }
 

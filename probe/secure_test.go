@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -89,6 +90,32 @@ func TestSecureEarWithoutCertificate(t *testing.T) {
 	}
 	if strays := s.Strays(); len(strays) != 1 || strays[0].Query != "(a connection over tls)" || strays[0].From != loopback || strays[0].Count == 0 {
 		t.Errorf("strays %v, want connections over TLS", strays)
+	}
+}
+
+// What is not trusted is noted and the session goes on; what is, is not
+// complained of.
+func TestCertificates(t *testing.T) {
+	cert, key := keyPair(t)
+	at := netip.AddrPortFrom(loopback, 0)
+	s := Listen(t.Context(), []plan.Listener{{Addr: at, Secure: plan.TLS, Cert: cert, Key: key}}, []netip.Addr{loopback}, nil)
+	t.Cleanup(s.Close)
+	for _, tt := range []struct{ name, ca, want string }{
+		{"", "", "unknown authority"},
+		{"", cert, ""},
+		{"dns.example", cert, "dns.example"},
+		{"", "missing.pem", "missing.pem"},
+		{"", key, "no certificate"},
+	} {
+		c := &certificates{name: tt.name, addr: loopback, ca: tt.ca}
+		conn, err := tls.Dial("tcp", s.Ears()[0].Addr.String(), c.config())
+		if err != nil {
+			t.Fatalf("%+v: the session must go on: %v", tt, err)
+		}
+		conn.Close()
+		if got := c.unverified(); !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%+v: complaint %q", tt, got)
+		}
 	}
 }
 
