@@ -2,12 +2,16 @@
 // The two run as processes of their own, so that a peer such as dnsperf meets
 // the very same responder.
 //
-//	load serve 127.0.0.1:0             prints the address, answers until killed
-//	load probe -port P [flags]         prints one line of figures
+//	load serve ADDR:PORT          prints the address, answers until killed
+//	load probe -port P [flags]    prints one line of figures
+//	load race N -- CMD -- CMD …   runs the commands in turn, N times each, and
+//	                              prints median ms and most KiB of each
+//	load plot < FIGURES > SVG     draws what probe printed
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -22,19 +26,24 @@ import (
 )
 
 func main() {
-	var err error
-	switch {
-	case len(os.Args) == 3 && os.Args[1] == "serve":
-		err = serve(os.Args[2])
-	case len(os.Args) > 2 && os.Args[1] == "probe":
-		err = ask(os.Args[2:])
-	default:
-		err = fmt.Errorf("expected serve ADDR:PORT, or probe and flags")
-	}
-	if err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
+}
+
+func run(args []string) error {
+	switch {
+	case len(args) == 2 && args[0] == "serve":
+		return serve(args[1])
+	case len(args) > 0 && args[0] == "probe":
+		return ask(args[1:])
+	case len(args) > 3 && args[0] == "race":
+		return race(args[1], args[3:])
+	case len(args) == 1 && args[0] == "plot":
+		return plot(os.Stdin, os.Stdout)
+	}
+	return errors.New("expected serve, probe, race or plot and their arguments")
 }
 
 // ask probes every zone through every upstream and prints what it took.
@@ -45,6 +54,7 @@ func ask(args []string) error {
 	zones := f.Int("zones", 1000, "how many zones each is asked under")
 	transport := f.String("transport", "udp", "udp or tcp")
 	timeout := f.Duration("timeout", 5*time.Minute, "of the whole run")
+	settle := f.Bool("settle", true, "wait for late returns, as a real run does")
 	profile := f.String("cpuprofile", "", "write a profile to `FILE`")
 	f.Parse(args)
 
@@ -65,11 +75,15 @@ func ask(args []string) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	wait := time.Duration(0)
+	if *settle {
+		wait = probe.DefaultSettle
+	}
 	before := peak()
 	began := time.Now()
 	results := s.Probe(ctx, checks, probe.Options{
 		Probes: probe.DefaultProbes, Qtypes: probe.DefaultQtypes,
-		QueryTimeout: 2 * time.Second, Settle: probe.DefaultSettle, AdaptSettle: true,
+		QueryTimeout: 2 * time.Second, Settle: wait, AdaptSettle: true,
 	})
 	took := time.Since(began)
 	after := peak()
@@ -80,8 +94,8 @@ func ask(args []string) error {
 			return fmt.Errorf("%s under %s: %s: %s", checks[i].Upstream, checks[i].Zone, r.Failure, r.Detail)
 		}
 	}
-	fmt.Printf("checks=%d sent=%d seconds=%.3f rate=%.0f bytes=%.0f\n",
-		len(checks), sent, took.Seconds(), float64(sent)/took.Seconds(), float64(after-before)/float64(len(checks)))
+	fmt.Printf("transport=%s checks=%d sent=%d seconds=%.3f rate=%.0f bytes=%.0f\n",
+		*transport, len(checks), sent, took.Seconds(), float64(sent)/took.Seconds(), float64(after-before)/float64(len(checks)))
 	return nil
 }
 
