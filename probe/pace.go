@@ -1,9 +1,6 @@
 package probe
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Bounds of what is asked at once. Both transports of an upstream together stay
 // under 100 unanswered queries, and so under the 150 outstanding ones at which
@@ -28,7 +25,7 @@ type lane struct {
 	asking   int      // checks that may still want to ask
 	progress instant  // when one of them was last satisfied, or asking began
 	queue    []*check // that have probes to send
-	hungry   bool     // it is among the run's hungry ones
+	hungry   bool     // it is among the run's hungry or paced ones
 	sent     int
 	inFlight int
 	slot     instant
@@ -46,10 +43,24 @@ func (l *lane) room(now instant) bool {
 // paced reports whether the next probe waits for the next slot.
 func (l *lane) paced() bool { return l.sent < firstProbes && l.used >= slotProbes }
 
-// feed sends what the pace allows of each queue.
+// want notes that a lane has something to send and perhaps room for it.
+func (r *run) want(l *lane) {
+	if !l.hungry && len(l.queue) > 0 {
+		l.hungry = true
+		r.hungry = append(r.hungry, l)
+	}
+}
+
+// feed sends what the pace allows of each queue. A lane that must wait for its
+// next slot is set aside until then, one that must wait for an answer until that
+// comes.
 func (r *run) feed(now instant) {
-	for i := 0; i < len(r.hungry) && r.underWay < maxUnderWay; i++ {
-		l := r.hungry[i]
+	for len(r.paced) > 0 && now.sub(r.paced[0].slot) >= slotLen {
+		r.hungry = append(r.hungry, r.paced[0])
+		r.paced = r.paced[1:]
+	}
+	for len(r.hungry) > 0 && r.underWay < maxUnderWay {
+		l := r.hungry[0]
 		for len(l.queue) > 0 && r.underWay < maxUnderWay && l.room(now) {
 			c := l.queue[0]
 			if !c.done && c.Returned == 0 { // else nobody needs more of it
@@ -61,11 +72,15 @@ func (r *run) feed(now instant) {
 			}
 			l.queue = l.queue[1:]
 		}
+		if len(l.queue) > 0 && l.room(now) {
+			return // it is the first when others are answered
+		}
+		r.hungry = r.hungry[1:]
+		l.hungry = len(l.queue) > 0 && l.paced()
+		if l.hungry {
+			r.paced = append(r.paced, l)
+		}
 	}
-	r.hungry = slices.DeleteFunc(r.hungry, func(l *lane) bool {
-		l.hungry = len(l.queue) > 0
-		return !l.hungry
-	})
 }
 
 func (r *run) send(c *check) {

@@ -19,7 +19,8 @@ type run struct {
 	lanes    []*lane
 	started  int     // lanes, from the first
 	lanesAt  instant // when some were last started
-	hungry   []*lane // with a queue
+	hungry   []*lane // that have something to send, and may
+	paced    []*lane // that have, and may with the next slot
 	wakes    wakes
 	open     int
 	underWay int
@@ -118,14 +119,14 @@ func (r *run) loop() {
 		for _, e := range evs {
 			r.handle(e)
 		}
-		now := now()
-		if r.started < len(r.lanes) && now.sub(r.lanesAt) > patience/4 {
-			r.startLanes(now)
+		t := now()
+		if r.started < len(r.lanes) && t.sub(r.lanesAt) > patience/4 {
+			r.startLanes(t)
 		}
-		for len(r.wakes) > 0 && r.wakes[0].wake <= now {
-			r.advance(r.wakes[0], now)
+		for len(r.wakes) > 0 && r.wakes[0].wake <= t {
+			r.advance(r.wakes[0], t)
 		}
-		r.feed(now)
+		r.feed(t)
 	}
 }
 
@@ -156,10 +157,8 @@ func (r *run) untilWake(now instant) time.Duration {
 	if len(r.wakes) > 0 {
 		next = min(next, r.wakes[0].wake)
 	}
-	for _, l := range r.hungry {
-		if l.paced() {
-			next = min(next, l.slot.add(slotLen))
-		}
+	if len(r.paced) > 0 {
+		next = min(next, r.paced[0].slot.add(slotLen))
 	}
 	return next.sub(now)
 }
@@ -184,8 +183,7 @@ func (r *run) handle(e event) {
 		return
 	}
 	c.settleProbe(p)
-	r.release(p)
-	c.lane.inFlight--
+	r.giveUp(p)
 	if e.kind == evAnswer {
 		c.onAnswer(p, e.rcode, e.at)
 		r.tell("answered", c, p, rcodeName(e.rcode))
@@ -194,6 +192,16 @@ func (r *run) handle(e event) {
 		r.tell("failed", c, p, c.Detail)
 	}
 	r.advance(c, e.at)
+}
+
+// giveUp makes room for a probe to the same upstream: nothing more is waited
+// for from this one.
+func (r *run) giveUp(p *probe) {
+	p.first(settled)
+	r.release(p)
+	l := p.check.lane
+	l.inFlight--
+	r.want(l)
 }
 
 // release makes room for a probe to anyone: an answer to this one came, or is
@@ -243,10 +251,7 @@ func (r *run) advance(c *check, now instant) {
 	if s.send > 0 {
 		c.wanted += s.send
 		c.lane.queue = append(c.lane.queue, c)
-		if !c.lane.hungry {
-			c.lane.hungry = true
-			r.hungry = append(r.hungry, c.lane)
-		}
+		r.want(c.lane)
 	}
 }
 
@@ -268,10 +273,8 @@ func (r *run) satisfied(c *check, now instant) {
 func (r *run) finish(c *check, now instant) {
 	c.done, c.doneAt = true, now
 	r.open--
-	c.lane.inFlight -= len(c.waiting)
 	for _, p := range c.waiting {
-		p.first(settled)
-		r.release(p)
+		r.giveUp(p)
 	}
 	c.waiting = nil
 	r.wakes.set(c, never)
@@ -288,9 +291,7 @@ func (r *run) expire(c *check, now instant) {
 			kept = append(kept, p)
 			continue
 		}
-		p.first(settled)
-		r.release(p)
-		c.lane.inFlight--
+		r.giveUp(p)
 	}
 	c.waiting = kept
 }

@@ -212,6 +212,7 @@ func (s *streamConn) die(err error) {
 	s.mu.Lock()
 	first := !s.dead
 	s.dead = true
+	lost := slices.Concat(s.under, s.todo)
 	s.mu.Unlock()
 	if !first || s.ctx.Err() != nil {
 		return
@@ -226,7 +227,7 @@ func (s *streamConn) die(err error) {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err = errClosed
 	}
-	for _, p := range slices.Concat(s.under, s.todo) {
+	for _, p := range lost {
 		if !p.has(replied) {
 			s.c.lost(p, plainError(err))
 		}
