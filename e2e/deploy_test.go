@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"debug/elf"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,16 +16,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 )
 
-// strict decodes YAML into a type of the real API: an unknown field fails.
+// strict decodes YAML into a type of the real API as the API server's strict
+// field validation does: an unknown field fails, and so does one in other case.
 func strict(t *testing.T, text []byte, into any) {
 	t.Helper()
-	if err := yaml.UnmarshalStrict(text, into); err != nil {
+	asJSON, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	problems, err := json.UnmarshalStrict(asJSON, into)
+	if err := errors.Join(append(problems, err)...); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 }

@@ -171,20 +171,22 @@ func TestSignals(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		signal  syscall.Signal
+		failOn  string
 		loop    bool
 		verdict string
 		status  int
 	}{
-		{"SIGINT, nothing known", syscall.SIGINT, false, "unknown", 3},
-		{"SIGTERM, nothing known", syscall.SIGTERM, false, "unknown", 3},
-		{"SIGTERM, a loop proven", syscall.SIGTERM, true, "loop", 1},
+		{"SIGINT, nothing known", syscall.SIGINT, "unknown", false, "unknown", 3},
+		{"SIGTERM, nothing known", syscall.SIGTERM, "unknown", false, "unknown", 3},
+		{"SIGTERM, nothing known, and that would do", syscall.SIGTERM, "loop", false, "unknown", 3},
+		{"SIGTERM, a loop proven", syscall.SIGTERM, "unknown", true, "loop", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNetwork(t)
 			h, hole, back := n.host(), n.host(), n.host()
 			hole.drop("udp", 53)
 			hole.drop("tcp", 53)
-			argv := []string{dnsloopBin, "-f", "json", "--timeout", "1m", hole.v4}
+			argv := []string{dnsloopBin, "-f", "json", "--timeout", "1m", "--fail-on", c.failOn, hole.v4}
 			known := func() bool { return hole.dropped() }
 			if c.loop {
 				mirror := back.dnsmasq(back.v4, 53, via(h.v4, 53, "#"))

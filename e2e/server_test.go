@@ -56,6 +56,7 @@ func launch(t *testing.T, cmd *exec.Cmd) *process {
 		cmd.Stdout = &p.log
 	}
 	cmd.Stderr = &p.log
+	cmd.WaitDelay = time.Second // a child it left behind must not hold up the test
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
