@@ -60,8 +60,8 @@ func newRun(ctx context.Context, s *StandIn, checks []plan.Check, results []Resu
 		transport plan.Transport
 	}
 	type zoneKey struct {
-		key
-		zone string
+		upstream *lane // the first of its lanes
+		zone     string
 	}
 	lanes := map[key]*lane{}
 	plain := map[zoneKey]*check{} // whose sibling has not been met
@@ -88,7 +88,10 @@ func newRun(ctx context.Context, s *StandIn, checks []plan.Check, results []Resu
 
 		k.transport = ""
 		if c.Upstream.Transport == "" {
-			zk := zoneKey{k, c.Zone}
+			if lanes[k] == nil {
+				lanes[k] = ck.lane
+			}
+			zk := zoneKey{lanes[k], c.Zone}
 			if other := plain[zk]; other != nil && other.Transport != c.Transport {
 				ck.sibling, other.sibling = other, ck
 				delete(plain, zk)
