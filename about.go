@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"fmt"
@@ -19,27 +20,30 @@ var pages embed.FS
 // release is set by the linker in released binaries.
 var release = ""
 
-// commands are those beside the check.
-func (c command) commands(ctx context.Context, status *int) []*cli.Command {
-	sub := func(name, args, usage string, action cli.ActionFunc) *cli.Command {
+// commands are those beside the check. None of them takes a server to become.
+func (c command) commands(ctx context.Context, server []string, status *int) []*cli.Command {
+	sub := func(name, args, usage string, most int, action cli.ActionFunc) *cli.Command {
 		return &cli.Command{
-			Name: name, ArgsUsage: args, Usage: usage, Action: action,
+			Name: name, ArgsUsage: args, Usage: usage,
 			OnUsageError: usageError, HideHelpCommand: true,
+			Action: func(cc *cli.Context) error {
+				if server != nil || cc.NArg() > most {
+					return fmt.Errorf("%s: unexpected argument %q", name, append(cc.Args().Slice(), "--")[min(most, cc.NArg())])
+				}
+				return action(cc)
+			},
 		}
 	}
 	return []*cli.Command{
-		sub("demo", " ", "show what loops look like, in a lab on loopback", func(cc *cli.Context) error {
-			if cc.Args().Present() {
-				return fmt.Errorf("demo takes no argument, got %q", cc.Args().First())
-			}
+		sub("demo", " ", "show what loops look like, in a lab on loopback", 0, func(*cli.Context) error {
 			var err error
 			*status, err = c.demo(ctx)
 			return err
 		}),
-		sub("explain", "[CODE]", "say what a finding means and what to do about it", func(cc *cli.Context) error {
-			return c.explain(cc.Args().Slice())
+		sub("explain", "[CODE]", "say what a finding means and what to do about it", 1, func(cc *cli.Context) error {
+			return c.explain(cc.Args().First())
 		}),
-		sub("version", " ", "version, commit and Go of this binary", func(*cli.Context) error {
+		sub("version", " ", "version, commit and Go of this binary", 0, func(*cli.Context) error {
 			_, err := fmt.Fprintln(c.stdout, versionText())
 			return err
 		}),
@@ -47,24 +51,24 @@ func (c command) commands(ctx context.Context, status *int) []*cli.Command {
 }
 
 // explain prints one page, or the list of them.
-func (c command) explain(codes []string) error {
-	if len(codes) == 0 {
-		for _, code := range verdict.Codes {
-			fmt.Fprintf(c.stdout, "%s  %-8s %s\n", code.Code, code.Level, code.Title)
-		}
-		return nil
+func (c command) explain(code string) error {
+	text, err := codeList(), error(nil)
+	if code != "" {
+		text, err = pages.ReadFile("docs/explain/" + strings.ToUpper(code) + ".md")
 	}
-	for i, code := range codes {
-		page, err := pages.ReadFile("docs/explain/" + strings.ToUpper(code) + ".md")
-		if err != nil {
-			return fmt.Errorf("explain %q: expected a code from %s to %s", code, verdict.Codes[0].Code, verdict.Codes[len(verdict.Codes)-1].Code)
-		}
-		if i > 0 {
-			fmt.Fprintln(c.stdout)
-		}
-		fmt.Fprintf(c.stdout, "%s", page)
+	if err != nil {
+		return fmt.Errorf("explain %q: expected a code from %s to %s", code, verdict.Codes[0].Code, verdict.Codes[len(verdict.Codes)-1].Code)
 	}
-	return nil
+	_, err = c.stdout.Write(text)
+	return err
+}
+
+func codeList() []byte {
+	var b bytes.Buffer
+	for _, code := range verdict.Codes {
+		fmt.Fprintf(&b, "%s  %-8s %s\n", code.Code, code.Level, code.Title)
+	}
+	return b.Bytes()
 }
 
 // version is the module's version, or the linker's word.

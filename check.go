@@ -26,10 +26,15 @@ const candidateTime = 3 * time.Second
 // one of usage or input: nothing was sent.
 func (c command) check(ctx context.Context, o options) (int, error) {
 	start := time.Now()
-	in, err := c.read(ctx, o)
+	in, err := c.readUntil(ctx, o)
+	if ctx.Err() != nil {
+		fmt.Fprintln(c.stderr, "dnsloop: interrupted while reading: nothing was sent")
+		return verdict.ExitUnknown, nil
+	}
 	if err != nil {
 		return 0, err
 	}
+	o.timeout -= in.lookups
 	outs, err := c.openOutputs(o.outputs)
 	if err != nil {
 		return 0, err
@@ -39,6 +44,7 @@ func (c command) check(ctx context.Context, o options) (int, error) {
 		Plan:    plan.New(in.servers, o.plan),
 		Files:   in.files,
 		Remarks: in.remarks,
+		Docs:    in.docs,
 		NoProbe: o.plan.NoProbe,
 		FailOn:  o.failOn,
 	}
@@ -52,16 +58,41 @@ func (c command) check(ctx context.Context, o options) (int, error) {
 	r := verdict.Judge(j)
 	if err := c.write(outs, o, r); err != nil {
 		fmt.Fprintf(c.stderr, "dnsloop: the report could not be written: %v\n", err)
-		return max(r.ExitStatus, verdict.ExitUnknown), nil
+		if r.ExitStatus == verdict.ExitLoop {
+			return verdict.ExitLoop, nil
+		}
+		return verdict.ExitUnknown, nil
 	}
-	if o.server != nil && r.ExitStatus == verdict.ExitClear {
-		return 0, become(o.server)
+	if o.server == nil || r.ExitStatus != verdict.ExitClear {
+		return r.ExitStatus, nil
 	}
-	return r.ExitStatus, nil
+	if ctx.Err() != nil { // while the report was written: whoever stops dnsloop wants no server
+		return verdict.ExitUnknown, nil
+	}
+	fmt.Fprintf(c.stderr, "dnsloop: %v\n", become(o.server))
+	return verdict.ExitUnknown, nil
 }
 
-// facts gathers what is known of this host, before the stand-in holds ports of
-// its own.
+// readUntil reads the inputs, or gives up when ctx is done: a pipe may never end.
+func (c command) readUntil(ctx context.Context, o options) (inputs, error) {
+	type result struct {
+		in  inputs
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		in, err := c.read(ctx, o)
+		done <- result{in, err}
+	}()
+	select {
+	case r := <-done:
+		return r.in, r.err
+	case <-ctx.Done():
+		return inputs{}, ctx.Err()
+	}
+}
+
+// facts gathers what is known of this host before the stand-in listens.
 func (c command) facts(p plan.Plan) verdict.Facts {
 	f := verdict.Facts{
 		Resolved:   c.host.SystemdResolved(),
@@ -70,18 +101,21 @@ func (c command) facts(p plan.Plan) verdict.Facts {
 	}
 	// Without them the addresses of upstreams tell less; the probes tell the same.
 	f.Own, _ = c.host.Addrs()
-	ports := []uint16{53}
-	for _, l := range p.Listeners {
-		if !slices.Contains(ports, l.Addr.Port()) {
-			ports = append(ports, l.Addr.Port())
-		}
-	}
-	for _, port := range ports {
-		for _, h := range c.host.Holders(port) {
-			f.Holders = append(f.Holders, verdict.Holder(h))
-		}
+	// Another DNS server, told by its UDP socket.
+	if !slices.ContainsFunc(p.Listeners, func(l plan.Listener) bool { return l.Addr.Port() == 53 }) {
+		f.Holders = c.holders(nil, "udp", 53)
 	}
 	return f
+}
+
+// holders adds who else serves at a port over a transport.
+func (c command) holders(known []verdict.Holder, transport string, port uint16) []verdict.Holder {
+	for _, h := range c.host.Holders(transport, port) {
+		if h.PID != os.Getpid() && !slices.Contains(known, verdict.Holder(h)) {
+			known = append(known, verdict.Holder(h))
+		}
+	}
+	return known
 }
 
 // probe stands in for the server and fills in what came of it. When it
@@ -95,6 +129,16 @@ func (c command) probe(ctx context.Context, o options, j *verdict.Input) {
 	s := probe.Listen(ctx, j.Plan.Listeners, j.Facts.Own, loopbacks(j.Plan))
 	defer s.Close()
 	j.Ears = s.Ears()
+	for _, e := range j.Ears {
+		if e.State == probe.Listening {
+			continue
+		}
+		socket := "tcp" // TLS and HTTPS stand on it
+		if e.Transport == plan.UDP {
+			socket = "udp"
+		}
+		j.Facts.Holders = c.holders(j.Facts.Holders, socket, e.Addr.Port())
+	}
 	if !slices.ContainsFunc(j.Ears, func(e probe.Ear) bool { return e.State == probe.Listening }) {
 		for i := range j.Plan.Checks {
 			if ch := &j.Plan.Checks[i]; ch.Unprobed == "" {
@@ -127,7 +171,7 @@ func loopbacks(p plan.Plan) []netip.Addr {
 // findClean probes, in the same way, the upstreams that files of this host
 // name, and keeps those that are clear: only they are offered.
 func (c command) findClean(ctx context.Context, s *probe.StandIn, o options, j *verdict.Input) {
-	candidates := plan.Server{Listeners: o.listeners, Zones: o.zones}
+	candidates := plan.Server{Listeners: j.Plan.Listeners, Zones: o.zones}
 	listed := map[string]int{} // by file
 	for _, cand := range c.host.Candidates() {
 		listed[cand.File]++
@@ -196,10 +240,12 @@ func (c command) write(files []io.WriteCloser, o options, r verdict.Report) erro
 		if err == nil {
 			err = errors.Join(w.Write(files[i], r), files[i].Close())
 		}
-		if name := os.Getenv("GITHUB_STEP_SUMMARY"); err == nil && out.format == "github" && name != "" {
-			err = appendSummary(name, r)
-		}
 		errs = append(errs, err)
+		if name := os.Getenv("GITHUB_STEP_SUMMARY"); out.format == "github" && name != "" {
+			if err := appendSummary(name, r); err != nil { // it is not the result
+				fmt.Fprintf(c.stderr, "dnsloop: the job's summary could not be written: %v\n", err)
+			}
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -60,7 +60,7 @@ func (c command) run(ctx context.Context, args []string) int {
 		status, err = c.check(ctx, o)
 		return err
 	})
-	app.Commands = c.commands(ctx, &status)
+	app.Commands = c.commands(ctx, server, &status)
 	if err := app.RunContext(ctx, append([]string{"dnsloop"}, ours...)); err != nil {
 		return c.fail(err)
 	}
@@ -144,8 +144,9 @@ func (c command) app(action cli.ActionFunc) *cli.App {
 		OnUsageError:   usageError,
 		ExitErrHandler: func(*cli.Context, error) {}, // nobody but main exits
 		// An argument that is no command is a target, not a typing mistake.
-		Suggest:         false,
-		HideHelpCommand: true,
+		Suggest:                   false,
+		HideHelpCommand:           true,
+		DisableSliceFlagSeparator: true, // file names have commas
 	}
 }
 
@@ -246,6 +247,9 @@ func (o *options) what(formats []string, file string) error {
 		format, to, named := strings.Cut(f, "=")
 		if err := oneOf("format", format, report.Formats...); err != nil {
 			return err
+		}
+		if slices.ContainsFunc(o.outputs, func(x output) bool { return named && x.file == to }) || named && to == file {
+			return fmt.Errorf("--format %q: another format goes to that file", f)
 		}
 		switch {
 		case named && to == "":

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/dnsloop/dnsloop/kube"
 	"github.com/dnsloop/dnsloop/plan"
@@ -22,6 +23,8 @@ type inputs struct {
 	servers []plan.Server
 	files   []verdict.File
 	remarks []verdict.Remark
+	docs    map[string][]int // the lines on which a manifest's documents begin
+	lookups time.Duration    // that looking up names took, of the run's time
 }
 
 // input is a file among the arguments.
@@ -34,7 +37,7 @@ type input struct {
 
 // read turns the arguments into servers: all targets are one, each file is one.
 func (c command) read(ctx context.Context, o options) (inputs, error) {
-	var in inputs
+	in := inputs{docs: map[string][]int{}}
 	targets := plan.Server{Listeners: o.listeners, Zones: o.zones}
 	files := slices.Clone(o.files)
 	for _, a := range o.args {
@@ -81,6 +84,9 @@ type nodeFile struct {
 
 // load reads a file and tells its kind.
 func (r *reader) load(f *input) error {
+	if _, twice := r.lines[f.name]; twice && f.name == "-" {
+		return errors.New("-: standard input can be read once")
+	}
 	var err error
 	if f.name == "-" {
 		f.data, err = io.ReadAll(io.LimitReader(r.stdin, kube.MaxSize+1))
@@ -93,6 +99,9 @@ func (r *reader) load(f *input) error {
 	if len(f.data) > kube.MaxSize {
 		return fmt.Errorf("%s: larger than %d bytes: nothing that is read here", f.name, kube.MaxSize)
 	}
+	if f.name == "-" && len(f.data) == 0 && len(f.kinds) == 0 {
+		return errors.New("standard input: expected a resolv.conf, a Corefile, a kubelet's configuration or a manifest, got nothing")
+	}
 	f.kind = kube.Detect(f.name, f.data)
 	switch {
 	case len(f.kinds) > 0 && !slices.Contains(f.kinds, f.kind):
@@ -100,8 +109,14 @@ func (r *reader) load(f *input) error {
 	case f.kind == kube.Unknown:
 		f.kind = kube.ResolvConf // whose reader says what it expected
 	}
-	r.lines[f.name] = bytes.Split(f.data, []byte("\n"))
+	r.remember(f.name, f.data)
 	return nil
+}
+
+// remember keeps the lines of a file, for the comments in them and for changes
+// to them.
+func (r *reader) remember(name string, data []byte) {
+	r.lines[name] = bytes.Split(data, []byte("\n"))
 }
 
 func readBounded(name string) ([]byte, error) {

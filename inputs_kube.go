@@ -119,6 +119,11 @@ func (r *reader) manifest(ctx context.Context, f input) error {
 	for _, p := range m.Problems {
 		r.remark("DL018", verdict.Clear, plan.Source{File: f.name, Line: p.Line}, p.Reason)
 	}
+	for i, line := range r.lines[f.name] {
+		if i == 0 || bytes.HasPrefix(line, []byte("---")) {
+			r.in.docs[f.name] = append(r.in.docs[f.name], i+1)
+		}
+	}
 	servers := m.Servers()
 	if len(servers) == 0 {
 		return fmt.Errorf("%s: expected a ConfigMap that holds a Corefile", shown(f.name))
@@ -142,7 +147,7 @@ type podServer struct {
 }
 
 // errNode says that a manifest does not tell what its pods get from the node.
-var errNode = errors.New("what the node's " + systemResolvConf + " says is not known here: give it with --resolv-conf")
+var errNode = errors.New(plan.NodeFile)
 
 func (p *podServer) add(ctx context.Context) error {
 	known := p.nameservers()

@@ -13,6 +13,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends what the first did not
+	// A closed pipe is an error of writing, which must not hide a loop's status.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	c := command{
 		stdin:  os.Stdin,
 		stdout: os.Stdout,

@@ -98,6 +98,15 @@ func startLab(ts *testscript.TestScript, _ bool, args []string) {
 		h = lab.ByType(map[uint16]lab.Handler{dns.TypeHINFO: lab.Answer(dns.RcodeRefused)}, clean)
 	case "udponly":
 		h, options = clean, append(options, lab.Over(plan.UDP))
+	case "tcponly":
+		h, options = clean, append(options, lab.Over(plan.TCP))
+	case "silenttcp":
+		h = func(ctx context.Context, q *lab.Query) lab.Reply {
+			if q.Transport == plan.TCP {
+				return lab.Reply{}
+			}
+			return clean(ctx, q)
+		}
 	case "tls":
 		h, options = clean, append(options, lab.Over(plan.TLS))
 	case "tlsloop":

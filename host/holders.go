@@ -27,13 +27,14 @@ type socket struct {
 	inode string
 }
 
-// Holders lists the sockets of this network namespace that serve at a port:
-// TCP ones that listen, UDP ones that are bound and not connected. UDP comes
-// first, then by address. Of a socket that several processes share, the one
-// with the lowest pid is named. A :: wildcard may hold the port for IPv4 too:
+// Holders lists the sockets of this network namespace that serve at a port over
+// a transport ("udp", "tcp"): TCP ones that listen, UDP ones that are bound and
+// not connected, by address. For TCP the
+// kernel walks its whole table of connections, which takes milliseconds. Of a
+// socket that several processes share, the one with the lowest pid is named. A :: wildcard may hold the port for IPv4 too:
 // /proc does not tell. Where /proc is missing or tells nothing, so does
 // Holders; naming a process of another user takes root.
-func (h Host) Holders(port uint16) []Holder {
+func (h Host) Holders(transport string, port uint16) []Holder {
 	var holders []Holder
 	inodes := map[string][]int{} // to indices of holders
 	for _, table := range []struct{ file, transport, state string }{
@@ -42,6 +43,9 @@ func (h Host) Holders(port uint16) []Holder {
 		{"tcp", "tcp", tcpListen},
 		{"tcp6", "tcp", tcpListen},
 	} {
+		if table.transport != transport {
+			continue
+		}
 		f, err := os.Open(h.path("/proc/net/" + table.file))
 		if err != nil {
 			continue
@@ -53,12 +57,7 @@ func (h Host) Holders(port uint16) []Holder {
 		f.Close()
 	}
 	h.nameProcesses(holders, inodes)
-	slices.SortStableFunc(holders, func(a, b Holder) int {
-		if a.Transport != b.Transport {
-			return strings.Compare(b.Transport, a.Transport)
-		}
-		return a.Addr.Compare(b.Addr)
-	})
+	slices.SortStableFunc(holders, func(a, b Holder) int { return a.Addr.Compare(b.Addr) })
 	return slices.Compact(holders)
 }
 

@@ -30,7 +30,7 @@ func TestLocalHolders(t *testing.T) {
 	for _, a := range []net.Addr{udp.LocalAddr(), tcp.Addr()} {
 		at := netip.MustParseAddrPort(a.String())
 		want := Holder{Addr: at, Transport: a.Network(), Process: strings.TrimSpace(string(comm)), PID: os.Getpid()}
-		if got := Local.Holders(at.Port()); !slices.Contains(got, want) {
+		if got := Local.Holders(a.Network(), at.Port()); !slices.Contains(got, want) {
 			t.Errorf("%s %s is held by %v, want %v among them", a.Network(), a, got, want)
 		}
 	}

@@ -213,13 +213,13 @@ func TestHolders(t *testing.T) {
 		{at("[::]:53"), "tcp", "evil?[2J", 90},
 		{at("[2001:db8::1]:53"), "tcp", "", 0},
 	}
-	if d := cmp.Diff(want, h.Holders(53), cmpAddr); d != "" {
+	if d := cmp.Diff(want, slices.Concat(h.Holders("udp", 53), h.Holders("tcp", 53)), cmpAddr); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
-	if got := h.Holders(54); len(got) > 0 {
+	if got := h.Holders("udp", 54); len(got) > 0 {
 		t.Errorf("port 54: %v", got)
 	}
-	if got := root(t, nil).Holders(53); len(got) > 0 {
+	if got := root(t, nil).Holders("tcp", 53); len(got) > 0 {
 		t.Errorf("without /proc: %v", got)
 	}
 }

@@ -120,6 +120,7 @@ const (
 	OfThePod  = "loopback is the pod itself, not this host"
 	ByFile    = "the configuration itself closes the circle"
 	OfServer  = "an address of this very server"
+	NodeFile  = "what the node's /etc/resolv.conf says is not known here: give it with --resolv-conf"
 	NoEar     = "the stand-in could listen nowhere, so no return would be heard"
 )
 

@@ -204,7 +204,7 @@ func (c *check) wait() time.Duration {
 	if c.RTT > 0 {
 		w = max(minWait, 4*c.RTT)
 	}
-	return min(w<<min(c.round, 8), c.o.QueryTimeout)
+	return max(minWait, min(w<<min(c.round, 8), c.o.QueryTimeout))
 }
 
 // onSend counts a probe as under way, at the time that it says it was sent.

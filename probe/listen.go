@@ -234,7 +234,7 @@ func (s *StandIn) testEars(ctx context.Context, own []netip.Addr) {
 		}()
 	}
 	for range tested {
-		if e := <-deaf; e != nil {
+		if e := <-deaf; e != nil && ctx.Err() == nil { // else it was not tested to the end
 			e.State, e.Err = Deaf, errDeaf
 		}
 	}

@@ -266,7 +266,9 @@ func (r *run) satisfied(c *check, now instant) {
 		return
 	}
 	c.satisfied = true
-	l.progress = now
+	if c.Answered >= r.o.Probes || c.Returned > 0 {
+		l.progress = now
+	}
 	if l.asking--; l.asking == 0 && r.started < len(r.lanes) {
 		l.carrier.close()
 		r.startLanes(now)

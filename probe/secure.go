@@ -24,7 +24,7 @@ func (s *StandIn) bindSecure(l plan.Listener, addr netip.AddrPort, own []netip.A
 	ln, err := listenTCP(addr, own)
 	ear := Ear{Addr: addr, Transport: l.Secure, State: stateOf(err), Err: err}
 	if err == nil {
-		ear.Addr = tcpAddr(ln.Addr())
+		ear.Addr = netip.AddrPortFrom(addr.Addr(), tcpAddr(ln.Addr()).Port())
 		s.sockets = append(s.sockets, ln)
 		ear.Err = s.serveSecure(ln, l, ear.Addr)
 	}
@@ -98,7 +98,12 @@ func say(ctx context.Context, addr netip.AddrPort, over plan.Transport, p *probe
 	case plan.HTTPS:
 		t := &http.Transport{TLSClientConfig: insecure, ForceAttemptHTTP2: true, DisableKeepAlives: true}
 		client := http.Client{Transport: t, Timeout: 2 * earWait}
-		r, err := client.Post("https://"+addr.String()+"/dns-query", dnsMessage, bytes.NewReader(appendQuery(nil, p)))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+addr.String()+"/dns-query", bytes.NewReader(appendQuery(nil, p)))
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Content-Type", dnsMessage)
+		r, err := client.Do(req)
 		if err != nil {
 			return nil, err
 		}

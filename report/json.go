@@ -83,6 +83,7 @@ type wireFinding struct {
 	Level   verdict.Level `json:"level"`
 	Message string        `json:"message"`
 	File    string        `json:"file"`
+	Doc     int           `json:"document"`
 	Line    int           `json:"line"`
 	Advice  []string      `json:"advice"`
 }
@@ -122,7 +123,7 @@ func (JSON) Write(w io.Writer, r verdict.Report) error {
 	for _, f := range r.Findings {
 		out.Findings = append(out.Findings, wireFinding{
 			Code: f.Code, Level: f.Level, Message: f.Message,
-			File: f.Source.File, Line: f.Source.Line, Advice: list(f.Advice),
+			File: f.Source.File, Doc: f.Doc, Line: f.Source.Line, Advice: list(f.Advice),
 		})
 	}
 	for _, m := range r.Remedies {

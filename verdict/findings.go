@@ -40,6 +40,9 @@ func (in Input) findings(checks []CheckReport) ([]Finding, []Remedy) {
 		fs = append(fs, in.ofRemark(m))
 	}
 	fs = append(fs, in.ofListeners()...)
+	for i := range fs {
+		fs[i].Doc = in.docOf(fs[i].Source)
+	}
 	order := []Level{Error, Warning, Note}
 	slices.SortStableFunc(fs, func(a, b Finding) int {
 		return cmp.Or(
@@ -50,6 +53,17 @@ func (in Input) findings(checks []CheckReport) ([]Finding, []Remedy) {
 		)
 	})
 	return fs, rs
+}
+
+// docOf is the document of a manifest that a line stands in; a "---" on the
+// first line begins none of its own.
+func (in Input) docOf(at plan.Source) int {
+	starts := in.Docs[at.File]
+	n, found := slices.BinarySearch(starts, at.Line)
+	if found {
+		n++
+	}
+	return n
 }
 
 // byUpstream gathers the checks of each upstream, in the order of the plan.

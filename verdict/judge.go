@@ -21,6 +21,7 @@ type Input struct {
 	Strays  []probe.Stray
 	Files   []File // the resolv.conf files among the inputs
 	Remarks []Remark
+	Docs    map[string][]int // the lines on which the documents of a manifest begin
 	Facts   Facts
 
 	NoProbe bool // nothing was sent, by request
@@ -53,7 +54,7 @@ type Remark struct {
 // Facts are what is known of this host.
 type Facts struct {
 	Own        []netip.Addr // its addresses, loopback included
-	Holders    []Holder     // sockets on the listeners' ports and on port 53, before the run
+	Holders    []Holder     // of port 53 where nothing is to listen there, and of addresses that are held
 	Resolved   bool         // systemd-resolved runs here
 	Kubernetes bool         // in a pod, or beside a kubelet
 	// Service names who is known to answer at a well-known address.
@@ -243,7 +244,8 @@ func (in Input) clusterDNS(u plan.Upstream) bool {
 func (in Input) pair(checks []CheckReport) {
 	type key struct {
 		plan.Upstream
-		zone string
+		zone  string
+		route *plan.Route // two blocks may import the same line
 	}
 	first := map[key]int{}
 	for i := range checks {
@@ -251,7 +253,7 @@ func (in Input) pair(checks []CheckReport) {
 		if c.Upstream.Transport != "" || !c.Probed {
 			continue
 		}
-		k := key{c.Upstream, c.Zone}
+		k := key{c.Upstream, c.Zone, c.Route}
 		j, ok := first[k]
 		if !ok {
 			first[k] = i
@@ -264,12 +266,13 @@ func (in Input) pair(checks []CheckReport) {
 
 // takeSibling gives c, if nothing usable came of it, its sibling's verdict.
 func takeSibling(c *CheckReport, sibling CheckReport) {
-	silent := slices.Contains(c.Codes, "DL007") && c.Result.Answered == 0
+	unasked := c.Result.Failure == probe.NotProbed && c.Result.Sent == 0
+	silent := (slices.Contains(c.Codes, "DL007") || unasked) && c.Result.Answered == 0
 	if !silent || sibling.Result.Answered == 0 && sibling.Result.Returned == 0 || sibling.Verdict == Unknown {
 		return
 	}
 	c.Verdict = sibling.Verdict
-	c.Codes = slices.DeleteFunc(c.Codes, func(code string) bool { return code == "DL007" })
+	c.Codes = slices.DeleteFunc(c.Codes, func(code string) bool { return code == "DL007" || code == "DL014" })
 	c.Codes = append(c.Codes, "DL012")
 }
 

@@ -34,6 +34,7 @@ type Finding struct {
 	Level   Level
 	Message string // one sentence, lower case, no final period
 	Source  plan.Source
+	Doc     int // document of a manifest, from 1; 0: the file is none
 	// Advice is what it means (first entry), then the steps in order, each one
 	// line to carry out.
 	Advice []string

@@ -12,7 +12,8 @@ import (
 
 // decidedByFile comes to the verdict of a check that a Corefile decides without
 // a packet: its upstream is one of the same server's listeners, or nothing that
-// could be asked. A plugin on the way round that may end the circle makes it a
+// could be asked. Without probes the latter is no more than a note, unless it is
+// the node's file of a manifest: nothing at all is then known of the upstreams. A plugin on the way round that may end the circle makes it a
 // risk: that is no proof.
 func (c *CheckReport) decidedByFile(noProbe bool, add func(Verdict, string)) bool {
 	if c.Route == nil {
@@ -31,7 +32,7 @@ func (c *CheckReport) decidedByFile(noProbe bool, add func(Verdict, string)) boo
 	case corefile.Chain:
 		add(Clear, "DL013")
 	case corefile.Unasked:
-		if noProbe {
+		if noProbe && c.Unprobed != plan.NodeFile {
 			add(Clear, "DL014")
 		} else {
 			add(Unknown, "DL014")
