@@ -149,10 +149,14 @@ func (c *check) proofComplete(now instant) instant {
 
 // patienceEnds is when a check gives up since its sibling is decided: servers
 // that speak one of UDP and TCP only are common. One whose turn is still to
-// come has patience for as long as others get on.
+// come has patience for as long as others get on. Where the sibling proved the
+// loop, there is no more to learn than what the settle time brings.
 func (c *check) patienceEnds() instant {
-	if c.sibling == nil || !c.sibling.conclusive() {
+	switch {
+	case c.sibling == nil || !c.sibling.conclusive():
 		return never
+	case c.sibling.Returned > 0:
+		return c.sibling.doneAt.add(c.o.settle(c.sibling.RTT))
 	}
 	return max(c.sibling.doneAt, c.lane.progress).add(patience)
 }

@@ -215,6 +215,17 @@ func TestSilentTransportWaitsForItsSibling(t *testing.T) {
 	tcp.want("failure", tcp.result().Failure, Silent)
 }
 
+// A proven loop leaves little to wait for.
+func TestSilentTransportBesideALoop(t *testing.T) {
+	udp, tcp := newClock(t, nil), newClock(t, nil)
+	udp.c.sibling, tcp.c.sibling = tcp.c, udp.c
+	tcp.step()
+	udp.c.done, udp.c.doneAt, udp.c.Returned = true, udp.now, 1
+	tcp.want("TCP done at once", tcp.step().done, false)
+	tcp.now = udp.now.add(minSettle)
+	tcp.want("TCP done when settled", tcp.step().done, true)
+}
+
 func TestSpread(t *testing.T) {
 	k := newClock(t, func(o *Options) { o.Probes, o.Spread = 60, 15*time.Second })
 	for k.c.Sent < 60 {

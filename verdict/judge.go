@@ -113,7 +113,6 @@ func (in Input) judge(c *CheckReport) {
 	if c.decidedByFile(in.NoProbe, add) {
 		return
 	}
-	addr := c.Upstream.Addr.Addr()
 	home := c.homecoming()
 	if home.loop {
 		add(Loop, "DL001")
@@ -123,7 +122,18 @@ func (in Input) judge(c *CheckReport) {
 	if c.selfForward(home) {
 		add(Loop, "DL002")
 	}
-	switch {
+	in.risks(c, add)
+	if len(c.Result.Filtered) > 0 {
+		add(Clear, "DL008")
+	}
+	if c.Verdict != Loop {
+		in.doubts(c, add)
+	}
+}
+
+// risks are what the address means to others, and what strangers did.
+func (in Input) risks(c *CheckReport, add func(Verdict, string)) {
+	switch addr := c.Upstream.Addr.Addr(); {
 	case addr.IsLoopback():
 		add(Risk, "DL003")
 	case addr.IsUnspecified():
@@ -137,13 +147,14 @@ func (in Input) judge(c *CheckReport) {
 	if len(in.straysOf(c)) > 0 {
 		add(Risk, "DL016")
 	}
-	if len(c.Result.Filtered) > 0 {
-		add(Clear, "DL008")
-	}
-	if c.Unprobed == plan.NoEar && c.Verdict != Loop {
+}
+
+// doubts are why silence at the stand-in proves nothing.
+func (in Input) doubts(c *CheckReport, add func(Verdict, string)) {
+	if c.Unprobed == plan.NoEar {
 		add(Unknown, "DL009")
 	}
-	if !c.Probed || c.Verdict == Loop {
+	if !c.Probed {
 		return
 	}
 	switch c.Result.Failure {
