@@ -176,7 +176,7 @@ func dnsdistWith(policy string, health bool) func(*host, forwarding) {
 			up = ":setUp()"
 		}
 		for _, ip := range f.to {
-			conf += fmt.Sprintf("newServer({address='%s'})%s\n", addr(ip, 53), up)
+			conf += fmt.Sprintf("newServer({address='%s', weight=1000})%s\n", addr(ip, 53), up)
 		}
 		if f.zone != "" {
 			conf += fmt.Sprintf("newServer({address='%s', pool='zone'})%s\naddAction(SuffixMatchNodeRule(newSuffixMatchNode()), PoolAction('zone'))\n",

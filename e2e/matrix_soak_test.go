@@ -29,16 +29,16 @@ func (t *tally) add(verdict string) {
 
 func (t *tally) String() string {
 	n := t.verdicts
-	return fmt.Sprintf("%d runs over %d cells: %d loop, %d clear, %d risk, %d unknown",
-		t.runs, t.cells, n["loop"], n["clear"], n["risk"], n["unknown"])
+	return fmt.Sprintf("%d runs: %d loop, %d clear, %d risk, %d unknown",
+		t.runs, n["loop"], n["clear"], n["risk"], n["unknown"])
 }
 
 // kind sorts the cells for the soak: where nothing comes back, where every
 // question does, where the upstream picks one of several forwarders by chance.
-// The rest have verdicts that say less, by their truth.
+// The rest have no one true verdict, or only once.
 func (c cell) kind() string {
 	switch {
-	case c.honest != "" || slices.Contains(c.args, "--thorough"):
+	case c.honest != "" || c.fresh || slices.Contains(c.args, "--thorough"):
 		return ""
 	case slices.Contains(c.args, "--probes"):
 		return "chance"
@@ -75,17 +75,24 @@ func TestSoak(t *testing.T) {
 				t.Parallel()
 				need(t, c.tools...)
 				b := c.arrange(newNetwork(t))
+				own := tally{verdicts: map[string]int{}}
 				for range (*soak + sum.cells - 1) / sum.cells {
 					// An ordinary run, without the cell's own options: what chance hides is counted.
 					r, _ := b.server.dnsloop(b.args...)
 					sum.add(r.Verdict)
+					own.add(r.Verdict)
 					if kind == "clean" && r.Verdict != "clear" || kind == "loop" && r.Verdict != "loop" {
 						t.Errorf("the truth is %q, the verdict %s: %s", c.truth, r.Verdict, strings.Join(r.codes(), ", "))
 					}
 				}
+				if kind == "chance" {
+					fmt.Printf("soak: %s, %s: %v\n", c.server, c.behaviour, &own)
+				}
 			})
 		}
 	})
-	fmt.Printf("soak: no loop: %v\nsoak: loop: %v\nsoak: loop behind one of two or three, chosen by chance: %v\nsoak: took %v\n",
-		tallies["clean"], tallies["loop"], tallies["chance"], time.Since(began).Round(time.Second))
+	for kind, sum := range tallies {
+		fmt.Printf("soak: %s, %d cells: %v\n", kind, sum.cells, sum)
+	}
+	fmt.Printf("soak: took %v\n", time.Since(began).Round(time.Second))
 }

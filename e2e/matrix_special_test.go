@@ -56,6 +56,14 @@ func one(server, behaviour string, tools []string, tr truth, start func(*host, f
 	}}
 }
 
+// local is a cell of a server that answers the zone itself, and forwards back
+// what else it is asked or asks of its own: dnsloop may hear that.
+func local(server, zone string, tools []string, start func(*host, forwarding)) cell {
+	c := one(server, "answers `"+zone+".` itself", tools, ends, start, "--zone", zone)
+	c.honest = "DL016"
+	return c
+}
+
 // special are what only some servers do, and what no server does alone.
 func special() []cell {
 	rewritten := func(rule string) func(*host, forwarding) { return coreDNSWith("", "\trewrite "+rule+"\n") }
@@ -67,13 +75,13 @@ func special() []cell {
 		one("CoreDNS, rewriting", "strips a label, goes back", nil, loops, rewritten(`name regex [^.]+\.(.+)\.$ {1} answer auto`)),
 		one("CoreDNS, rewriting", "HINFO becomes A, goes back", nil, loops, rewritten("type HINFO A")),
 		one("CoreDNS, rewriting", "adds a suffix, does not go back", nil, ends, rewritten(`name regex (.*)\.$ {1}.inner.example. answer auto`)),
-		one("CoreDNS, template", "answers the zone itself", nil, ends, corp, "--zone", "corp.example"),
+		local("CoreDNS, template", "corp.example", nil, corp),
 		one("CoreDNS, template", "answers another zone itself", nil, loops, corp),
-		one("Unbound", "answers `test.` itself", unbound.tools, ends, unbound.start, "--zone", "test"),
-		one("Unbound", "answers `home.arpa.` itself", unbound.tools, ends, unbound.start, "--zone", "home.arpa"),
-		one("BIND, forward first", "answers `10.in-addr.arpa.` itself", bind.tools, ends, bind.start, "--zone", "10.in-addr.arpa"),
-		one("PowerDNS Recursor", "answers `10.in-addr.arpa.` itself", pdns.tools, ends, pdns.start, "--zone", "10.in-addr.arpa"),
-		one("systemd-resolved", "answers `invalid.` itself", nil, ends, resolved.start, "--zone", "invalid"),
+		local("Unbound", "test", unbound.tools, unbound.start),
+		local("Unbound", "home.arpa", unbound.tools, unbound.start),
+		local("BIND, forward first", "10.in-addr.arpa", bind.tools, bind.start),
+		local("PowerDNS Recursor", "10.in-addr.arpa", pdns.tools, pdns.start),
+		local("systemd-resolved", "invalid", nil, resolved.start),
 		one("Unbound, stub zone", "goes back with RD=0 and minimised names", unbound.tools, loops, unboundStub, "--zone", "corp.example"),
 		one("PowerDNS Recursor, forward zone", "goes back with RD=0", pdns.tools, loops, recursorZone, "--zone", "corp.example"),
 	}

@@ -29,6 +29,9 @@ type cell struct {
 	args    []string // dnsloop's, beside those of the bed
 	// of says which checks of a loop are those that show it; nil: all of them.
 	of func(zone, transport string) bool
+	// fresh says that the truth is that of servers which were not asked before:
+	// they settle on one of their forwarders.
+	fresh bool
 	// honest is what the report says where the verdict cannot be the truth
 	// itself; empty where it must be.
 	honest string
@@ -129,7 +132,7 @@ func (c cell) peer(found, unable bool) string {
 	switch {
 	case unable:
 		return "–"
-	case found && c.truth == loops:
+	case found && (c.truth == loops || c.truth == hidden):
 		return "found"
 	case found:
 		return "**false**"
