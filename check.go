@@ -150,11 +150,32 @@ func (c command) probe(ctx context.Context, o options, j *verdict.Input) {
 	if o.verbose {
 		o.probe.Trace = c.trace
 	}
+	replied := probe.Alive(ctx, plainUpstreams(j.Plan))
 	j.Results = s.Probe(ctx, j.Plan.Checks, o.probe)
+	for addr := range replied() {
+		for i, ch := range j.Plan.Checks {
+			if r := &j.Results[i]; ch.Upstream.Addr == addr && r.Failure == probe.Silent && r.Answered == 0 {
+				r.Alive = true
+			}
+		}
+	}
 	j.Strays = s.Strays()
 	if verdict.WantsUpstreams(*j) && ctx.Err() == nil {
 		c.findClean(ctx, s, o, j)
 	}
+}
+
+// plainUpstreams lists the upstreams that are asked over UDP, each once.
+func plainUpstreams(p plan.Plan) []netip.AddrPort {
+	var out []netip.AddrPort
+	seen := map[netip.AddrPort]bool{}
+	for _, ch := range p.Checks {
+		if a := ch.Upstream.Addr; ch.Unprobed == "" && ch.Transport == plan.UDP && !seen[a] {
+			seen[a] = true
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // loopbacks lists the loopback addresses that upstreams have.

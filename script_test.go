@@ -98,6 +98,13 @@ func startLab(ts *testscript.TestScript, _ bool, args []string) {
 		h = lab.ByType(map[uint16]lab.Handler{dns.TypeHINFO: lab.Answer(dns.RcodeRefused)}, clean)
 	case "udponly":
 		h, options = clean, append(options, lab.Over(plan.UDP))
+	case "hollow":
+		h = func(ctx context.Context, q *lab.Query) lab.Reply {
+			if q.Msg.Question[0].Qclass == dns.ClassCHAOS {
+				return lab.Answer(dns.RcodeRefused)(ctx, q)
+			}
+			return lab.Reply{}
+		}
 	case "tcponly":
 		h, options = clean, append(options, lab.Over(plan.TCP))
 	case "silenttcp":

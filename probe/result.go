@@ -63,6 +63,8 @@ type Result struct {
 	Failure Failure
 	// Detail is the failure in the words of the system: an rcode, an error.
 	Detail string
+	// Alive says that a silent upstream replied to the question who it is.
+	Alive bool
 	// Filtered lists the query types that got no usable answer while others did.
 	Filtered []string
 	// Unverified is the certificate error of a TLS upstream that answered only

@@ -62,6 +62,7 @@ type wireCheck struct {
 	RTTMS         *float64           `json:"rtt_ms"`
 	Failure       string             `json:"failure"`
 	Detail        string             `json:"detail"`
+	Alive         bool               `json:"alive"`
 	Filtered      []string           `json:"filtered"`
 	Unverified    string             `json:"unverified"`
 	Missed        map[string]float64 `json:"missed_loop_probability"`
@@ -146,19 +147,19 @@ func toWireListener(e probe.Ear) wireListener {
 func toWireCheck(c verdict.CheckReport) wireCheck {
 	res := c.Result
 	out := wireCheck{
-		Upstream:   c.Upstream.String(),
-		Zone:       c.Zone,
-		Transport:  string(c.Transport),
-		Verdict:    c.Verdict,
-		Source:     wireSource{File: c.Upstream.Source.File, Line: c.Upstream.Source.Line},
-		Probed:     c.Probed,
-		Unprobed:   c.Unprobed,
-		Allowed:    c.Upstream.Allowed,
-		Sent:       res.Sent,
-		Answered:   res.Answered,
-		Returned:   res.Returned,
-		Failure:    string(res.Failure),
-		Detail:     res.Detail,
+		Upstream:  c.Upstream.String(),
+		Zone:      c.Zone,
+		Transport: string(c.Transport),
+		Verdict:   c.Verdict,
+		Source:    wireSource{File: c.Upstream.Source.File, Line: c.Upstream.Source.Line},
+		Probed:    c.Probed,
+		Unprobed:  c.Unprobed,
+		Allowed:   c.Upstream.Allowed,
+		Sent:      res.Sent,
+		Answered:  res.Answered,
+		Returned:  res.Returned,
+		Failure:   string(res.Failure),
+		Detail:    res.Detail, Alive: c.Result.Alive,
 		Filtered:   list(res.Filtered),
 		Unverified: res.Unverified,
 		Returns:    []wireReturn{},

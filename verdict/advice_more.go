@@ -37,6 +37,15 @@ func adviseNoAnswer(s scene) []string {
 	case probe.ErrorRcode:
 		return adviseRcode(s, unseen)
 	}
+	if s.Alive {
+		return []string{
+			fmt.Sprintf("%s is up, yet resolves no fresh name: what it forwards to is down, or it and another server forward to each other, "+
+				"a loop that never comes here. %s", s.Upstream, unseen),
+			"there, look at what it forwards to: dnsmasq `server=`, unbound `forward-addr:`, BIND `forwarders`, CoreDNS `forward`",
+			"check each of those from there: `dnsloop ADDRESS`",
+			s.dropIt(),
+		}
+	}
 	return []string{
 		fmt.Sprintf("Too little usable came back from %s over %s within the time given: packets are lost or dropped, or the server is down. %s",
 			s.Upstream, s.Transport, unseen),

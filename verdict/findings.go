@@ -157,6 +157,7 @@ func (in Input) scene(code string, with, all []CheckReport) scene {
 		Transport:  c.Transport,
 		Failure:    c.Result.Failure,
 		Detail:     c.Result.Detail,
+		Alive:      c.Result.Alive,
 		Service:    in.service(c.Upstream.Addr.Addr()),
 		Resolved:   in.Facts.Resolved,
 		Kubernetes: in.Facts.Kubernetes,
@@ -315,6 +316,8 @@ func failureText(r probe.Result) string {
 		return "it answers " + r.Detail
 	case r.Answered > 0:
 		return fmt.Sprintf("only %d of %d probes were answered", r.Answered, r.Sent)
+	case r.Alive:
+		return "silent to every fresh name, though it is up: it replies when asked who it is"
 	case r.Failure == probe.Silent && r.Detail != "":
 		return r.Detail
 	case r.Failure == probe.Refused || r.Detail == "":
