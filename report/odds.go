@@ -8,7 +8,8 @@ import (
 )
 
 // missed is the probability that a loop through one of k forwarders among which
-// an upstream chooses at random stays unseen by n answered probes.
+// an upstream chooses anew for each query stays unseen by n answered probes. It
+// says nothing of one that settles on a forwarder.
 func missed(k, n int) float64 {
 	return math.Pow(1-1/float64(k), float64(n))
 }
@@ -38,7 +39,7 @@ func blindSpots(n int) []string {
 	return []string{
 		fmt.Sprintf("an upstream that spreads over 2 forwarders would hide a loop from these probes %s; one that spreads over 3, %s",
 			onceIn(missed(2, n)), onceIn(missed(3, n))),
-		"not seen from here: a loop through a forwarder that an upstream has given up on for now and will try again later",
+		"not seen from here: a loop through a forwarder that an upstream does not use now, since it gave it up for a while, found another one faster, or keeps it for later",
 	}
 }
 
