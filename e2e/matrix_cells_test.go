@@ -170,7 +170,7 @@ func choices() []cell {
 	// what an ordinary run finds is the soak's to measure.
 	many := []string{"--probes", "32"}
 	thorough := []string{"--thorough", "--timeout", "30s"}
-	const asleep = "given up on for now"
+	const asleep = "that an upstream does not use now"
 	list := []cell{}
 	add := func(f forwarder, behaviour string, place int, tr truth, honest string, args []string) {
 		list = append(list, cell{server: f.name, tools: f.tools, behaviour: behaviour, truth: tr, honest: honest, args: args,
