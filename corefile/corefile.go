@@ -107,6 +107,7 @@ type Block struct {
 
 	hosts  []string // what blocks are compared by; one empty host is every address
 	takers []taker  // plugins that may keep names from the forwards
+	sieve  sieve    // of the forwards
 	view   *Pos     // of the view that chooses the block's queries, if any
 }
 
@@ -192,7 +193,9 @@ func Parse(name string, data []byte, env Env) (File, error) {
 	if err := checkOverlap(f.Blocks); err != nil {
 		return File{}, err
 	}
-	f.findZones()
+	if err := f.findZones(); err != nil {
+		return File{}, err
+	}
 	return f, nil
 }
 

@@ -21,9 +21,9 @@ const (
 	maxImports  = 1000    // carried out, those of snippets among them
 	maxTokens   = 400_000 // after all imports
 
-	maxEndpoints = 4096 // zones that all blocks serve, ports and schemes apart
-	maxForwards  = 64   // stanzas of one block
-	maxHosts     = 128  // addresses that a block binds
+	maxEndpoints = 32768 // zones that all blocks serve, ports and schemes apart
+	maxForwards  = 1024  // stanzas of one block
+	maxHosts     = 128   // addresses that a block binds
 )
 
 // The parser carries out imports itself, with os.Open and hardly a limit: a

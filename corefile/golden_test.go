@@ -131,7 +131,6 @@ func dump(f File) string {
 			b.WriteString(dumpForward(s))
 		}
 	}
-	loopback := func(a netip.Addr) bool { return a.IsLoopback() }
 	for i, p := range f.Graph(loopback).Paths() {
 		b.WriteString(dumpPath(f, i, p))
 	}

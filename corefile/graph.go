@@ -1,24 +1,74 @@
 package corefile
 
-import (
-	"net/netip"
-	"slices"
-
-	"github.com/miekg/dns"
-)
+import "net/netip"
 
 // Graph is how names travel among the blocks of one file: from a forward to a
 // listener of the same file, and on from the block that gets them there.
 type Graph struct {
 	file   File
 	claims func(netip.Addr) bool
+	*layout
 }
+
+// layout is what of a graph is the same for all names.
+type layout struct {
+	stanzas   []node     // in the file's order
+	first     []int      // by block: the number of its first stanza
+	doors     [][]int    // by stanza and upstream: the listener there, or nowhere
+	listeners []Listener // those that an upstream is
+}
+
+// node is a stanza by its place in the file.
+type node struct{ block, forward int }
+
+// nowhere is the door of an upstream that is no listener of the file.
+const nowhere = -1
 
 // Graph returns the file's. claims says which addresses are the server's own
 // where a block listens on every address: those that the stand-in holds, or a
 // pod's loopback. An address that a listener names needs no claim.
+// The graph is of the upstreams that are known by now: Resolve goes first.
 func (f File) Graph(claims func(netip.Addr) bool) Graph {
-	return Graph{f, claims}
+	g := Graph{f, claims, &layout{}}
+	numbers := map[Listener]int{}
+	for i, b := range f.Blocks {
+		g.first = append(g.first, len(g.stanzas))
+		for j, s := range b.Forwards {
+			g.stanzas = append(g.stanzas, node{i, j})
+			doors := make([]int, len(s.To))
+			for k, t := range s.To {
+				doors[k] = nowhere
+				l, ok := g.listener(t.Scheme, t.Addr)
+				if !ok {
+					continue
+				}
+				n, seen := numbers[l]
+				if !seen {
+					n = len(g.listeners)
+					numbers[l] = n
+					g.listeners = append(g.listeners, l)
+				}
+				doors[k] = n
+			}
+			g.doors = append(g.doors, doors)
+		}
+	}
+	return g
+}
+
+// id is the number of the stanza that an upstream stands in.
+func (g Graph) id(h Hop) int { return g.first[h.Block] + h.Forward }
+
+// hop is an upstream of a stanza by the stanza's number.
+func (g Graph) hop(id, to int) Hop {
+	return Hop{g.stanzas[id].block, g.stanzas[id].forward, to}
+}
+
+// door is the listener that an upstream is, or nowhere.
+func (g Graph) door(h Hop) int { return g.doors[g.id(h)][h.To] }
+
+func (g Graph) to(h Hop) To {
+	return g.file.Blocks[h.Block].Forwards[h.Forward].To[h.To]
 }
 
 // Hop is an upstream by its place in the file: File.Blocks[Block],
@@ -53,8 +103,9 @@ type Path struct {
 	Hop
 	Zone string
 	Fate Fate
-	// Hops are the upstreams on the way round, this one first, where Fate is
-	// Self or Circle; for a Chain, this one alone.
+	// Hops are the upstreams on the shortest way round, this one first, where
+	// Fate is Self or Circle; for a Chain, this one alone. It is alone as well
+	// in a Circle of a file that has more of them than ways are sought for.
 	Hops []Hop
 	// Receivers are the blocks that get the names there, more than one where a
 	// view decides. There is none where no block serves the zone there.
@@ -71,35 +122,57 @@ type Path struct {
 // the order of the file. Zones below, which other parts of the file name, are
 // added where a circle closes for them alone.
 func (g Graph) Paths() []Path {
+	return g.paths(newJourney(g))
+}
+
+func (g Graph) paths(j *journey) []Path {
 	var paths []Path
-	below := g.file.named()
-	for i, b := range g.file.Blocks {
-		for j, s := range b.Forwards {
-			for k := range s.To {
-				for _, zone := range s.Zones {
-					p := g.path(Hop{i, j, k}, zone)
-					paths = append(paths, p)
-					if p.Fate != Chain {
-						continue
-					}
-					paths = append(paths, g.circlesBelow(p, below)...)
-				}
+	for id, n := range g.stanzas {
+		s := g.file.Blocks[n.block].Forwards[n.forward]
+		for k := range s.To {
+			for _, zone := range s.Zones {
+				paths = append(paths, Path{Hop: g.hop(id, k), Zone: zone})
 			}
 		}
 	}
-	for i := range paths {
-		if paths[i].Fate == Chain {
-			paths[i].Leads = g.leads(paths[i], paths)
+	zones, under := byZone(paths)
+	onward := make([][]edge, len(paths))
+	for _, zone := range zones {
+		j.enter(zone)
+		for _, i := range under[zone] {
+			j.judge(&paths[i])
+			if door := g.door(paths[i].Hop); paths[i].Fate == Chain {
+				onward[i] = j.at(door).edges
+			}
 		}
 	}
+	below := g.circlesBelow(j, paths, under)
+	if len(below) > 0 {
+		paths, onward = splice(paths, onward, below)
+	}
+	g.findLeads(paths, onward)
 	return paths
+}
+
+// byZone returns the zones of paths, and the paths of each, by index.
+func byZone(paths []Path) (zones []string, under map[string][]int) {
+	under = map[string][]int{}
+	for i, p := range paths {
+		if under[p.Zone] == nil {
+			zones = append(zones, p.Zone)
+		}
+		under[p.Zone] = append(under[p.Zone], i)
+	}
+	return zones, under
 }
 
 // named returns the zones that keys and forwards of the file name, each once.
 func (f File) named() []string {
 	var zones []string
+	seen := zoneSet{}
 	add := func(z string) {
-		if !slices.Contains(zones, z) {
+		if !seen[z] {
+			seen[z] = true
 			zones = append(zones, z)
 		}
 	}
@@ -114,69 +187,90 @@ func (f File) named() []string {
 	return zones
 }
 
-// circlesBelow returns the circles of zones below the zone of a chain.
-func (g Graph) circlesBelow(p Path, zones []string) []Path {
-	var circles []Path
-	known := g.file.Blocks[p.Block].Forwards[p.Forward].Zones
-	for _, z := range zones {
-		if !dns.IsSubDomain(p.Zone, z) || slices.Contains(known, z) || !g.file.reaches(p.Block, p.Forward, z) {
-			continue
-		}
-		if q := g.path(p.Hop, z); q.Fate == Circle || q.Fate == Self {
-			circles = append(circles, q)
+// circlesBelow returns, by the index of a chain, the circles that its upstream
+// makes of zones below its own, maxPairs at most.
+func (g Graph) circlesBelow(j *journey, paths []Path, under map[string][]int) map[int][]Path {
+	circles, found := map[int][]Path{}, 0
+	known := make([]zoneSet, len(g.stanzas))
+	for _, zone := range g.file.named() {
+		j.enter(zone)
+		for above := range ancestors(zone) {
+			asked, reached := -1, false // a stanza, and whether the zone gets there
+			for _, i := range under[above] {
+				if paths[i].Fate != Chain {
+					continue
+				}
+				if id := g.id(paths[i].Hop); id != asked {
+					n := g.stanzas[id]
+					if known[id] == nil {
+						known[id] = setOf(g.file.Blocks[n.block].Forwards[n.forward].Zones)
+					}
+					asked, reached = id, !known[id][zone] && g.file.reaches(n.block, n.forward, zone)
+				}
+				if !reached {
+					continue
+				}
+				p := Path{Hop: paths[i].Hop, Zone: zone}
+				if j.judge(&p); p.Fate == Circle || p.Fate == Self {
+					circles[i] = append(circles[i], p)
+					if found++; found == maxPairs {
+						return circles
+					}
+				}
+			}
 		}
 	}
 	return circles
 }
 
-// node is a stanza that names have come to.
-type node struct{ block, forward int }
-
-// edge leads to a stanza.
-type edge struct {
-	to    node
-	doubt *Doubt
+// splice puts more paths behind those that they belong to, by index.
+func splice(paths []Path, onward [][]edge, more map[int][]Path) ([]Path, [][]edge) {
+	var all []Path
+	var edges [][]edge
+	for i, p := range paths {
+		all = append(append(all, p), more[i]...)
+		edges = append(append(edges, onward[i]), make([][]edge, len(more[i]))...)
+	}
+	return all, edges
 }
 
-func (g Graph) to(h Hop) To {
-	return g.file.Blocks[h.Block].Forwards[h.Forward].To[h.To]
-}
-
-func (g Graph) path(h Hop, zone string) Path {
-	p := Path{Hop: h, Zone: zone, Fate: Outside, Hops: []Hop{h}}
-	to := g.to(h)
-	if !to.Addr.Addr().IsValid() || !g.file.Blocks[h.Block].Forwards[h.Forward].routed() {
-		p.Fate = Unasked
-		return p
+// findLeads finds the paths that chains go on by: those of the receiving
+// stanza under the zone itself or, where that is not probed, the longest above.
+func (g Graph) findLeads(paths []Path, onward [][]edge) {
+	type place struct {
+		stanza int
+		zone   string
 	}
-	l, ok := g.listener(to.Scheme, to.Addr)
-	if !ok {
-		if to.Reason != "" {
-			p.Fate = Unasked
-		}
-		return p
+	at := map[place][]int{}
+	for i, p := range paths {
+		k := place{g.id(p.Hop), p.Zone}
+		at[k] = append(at[k], i)
 	}
-	name := sample(zone)
-	p.Receivers = g.file.route(l, name)
-	home := node{h.Block, h.Forward}
-	// A way without doubt is looked for first.
-	for _, doubtful := range []bool{false, true} {
-		if hops, doubt, ok := g.wayHome(h, home, name, doubtful); ok {
-			p.Hops, p.Doubt, p.Fate = hops, doubt, Circle
-			if len(hops) == 1 {
-				p.Fate = Self
+	for i := range paths {
+		p := &paths[i]
+		seen := map[int]bool{}
+		for _, e := range onward[i] {
+			if seen[e.to] {
+				continue
 			}
-			return p
+			seen[e.to] = true
+			for zone := range ancestors(p.Zone) {
+				if more := at[place{e.to, zone}]; more != nil {
+					p.Leads = append(p.Leads, more...)
+					break
+				}
+			}
 		}
 	}
-	p.Fate = Chain
-	return p
 }
 
 // listener returns the listener that gets what is sent to an address: one that
 // is bound to it, else one for every address if the address is the server's.
 func (g Graph) listener(scheme string, addr netip.AddrPort) (Listener, bool) {
 	ip := addr.Addr()
+	if !ip.IsValid() {
+		return Listener{}, false
+	}
 	switch { // the kernel takes these for loopback
 	case ip == netip.IPv4Unspecified():
 		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -202,151 +296,4 @@ func wildcardOf(l Listener) Listener {
 
 func (f File) listens(l Listener) bool {
 	return f.routes[l] != nil
-}
-
-// edges returns the stanzas that a name sent to an upstream comes to.
-func (g Graph) edges(h Hop, name string) []edge {
-	to := g.to(h)
-	if !to.Addr.Addr().IsValid() {
-		return nil
-	}
-	l, ok := g.listener(to.Scheme, to.Addr)
-	if !ok {
-		return nil
-	}
-	return g.arrivals(l, name)
-}
-
-// arrivals returns the stanzas that a name comes to which arrives at a
-// listener.
-func (g Graph) arrivals(l Listener, name string) []edge {
-	var edges []edge
-	var choice *Doubt // which block gets the name
-	for _, b := range g.file.route(l, name) {
-		if view := g.file.Blocks[b].view; view != nil && choice == nil {
-			choice = &Doubt{*view, "view"}
-		}
-		steps, _ := g.file.Blocks[b].steps(name)
-		for _, s := range steps {
-			e := edge{node{b, s.forward}, s.doubt}
-			if choice != nil {
-				e.doubt = choice
-			}
-			edges = append(edges, e)
-		}
-	}
-	return edges
-}
-
-// wayHome finds the shortest way from an upstream to a stanza. Where doubtful
-// is false only ways without a doubt count.
-func (g Graph) wayHome(from Hop, home node, name string, doubtful bool) ([]Hop, *Doubt, bool) {
-	type way struct {
-		hops  []Hop
-		doubt *Doubt
-	}
-	seen := map[node]bool{}
-	for ways := []way{{hops: []Hop{from}}}; len(ways) > 0; ways = ways[1:] {
-		w := ways[0]
-		for _, e := range g.edges(w.hops[len(w.hops)-1], name) {
-			doubt := w.doubt
-			if e.doubt != nil && doubt == nil {
-				doubt = e.doubt
-			}
-			if doubt != nil && !doubtful {
-				continue
-			}
-			if e.to == home {
-				return w.hops, doubt, true
-			}
-			if seen[e.to] {
-				continue
-			}
-			seen[e.to] = true
-			for k := range g.file.Blocks[e.to.block].Forwards[e.to.forward].To {
-				next := append(slices.Clone(w.hops), Hop{e.to.block, e.to.forward, k})
-				ways = append(ways, way{next, doubt})
-			}
-		}
-	}
-	return nil, nil, false
-}
-
-// leads returns the paths that a chain goes on by: those of the receiving
-// stanza under the zone itself or, where that is not probed, the longest above.
-func (g Graph) leads(p Path, paths []Path) []int {
-	var leads []int
-	for _, e := range g.edges(p.Hop, sample(p.Zone)) {
-		best := ""
-		for _, q := range paths {
-			if (node{q.Block, q.Forward}) == e.to && dns.IsSubDomain(q.Zone, p.Zone) && len(q.Zone) > len(best) {
-				best = q.Zone
-			}
-		}
-		for i, q := range paths {
-			if (node{q.Block, q.Forward}) == e.to && q.Zone == best && !slices.Contains(leads, i) {
-				leads = append(leads, i)
-			}
-		}
-	}
-	return leads
-}
-
-// Homecoming is what a probe that came home to a listener of the file means.
-type Homecoming struct {
-	// Receivers are the blocks that get the name there; see Path.
-	Receivers []int
-	// Loop says that the names come to the stanza that sent the probe, or to
-	// another that sends them to the same upstream: they go round. Where it is
-	// false the probe shows a chain through this server (DL013).
-	Loop  bool
-	Doubt *Doubt // a plugin on the way that may break the loop
-}
-
-// Return judges a probe under a zone that was sent to an upstream and arrived
-// at a socket, whose address is as bound.
-func (g Graph) Return(sent Hop, zone, scheme string, at netip.AddrPort) Homecoming {
-	l := Listener{scheme, at}
-	if !g.file.listens(l) {
-		l = wildcardOf(l) // bound one by one, or chosen by the kernel
-	}
-	name := sample(zone)
-	h := Homecoming{Receivers: g.file.route(l, name)}
-	to := g.to(sent)
-	for _, doubtful := range []bool{false, true} {
-		for _, e := range g.arrivals(l, name) {
-			if e.doubt != nil && !doubtful {
-				continue
-			}
-			if ok, doubt := g.asks(e.to, to, name, doubtful); ok {
-				h.Loop, h.Doubt = true, e.doubt
-				if h.Doubt == nil {
-					h.Doubt = doubt
-				}
-				return h
-			}
-		}
-	}
-	return h
-}
-
-// asks reports whether a name at a stanza can go on to an upstream, from there
-// or from stanzas that it leads to.
-func (g Graph) asks(from node, to To, name string, doubtful bool) (bool, *Doubt) {
-	for k, t := range g.file.Blocks[from.block].Forwards[from.forward].To {
-		if t.Addr == to.Addr && t.Scheme == to.Scheme {
-			return true, nil
-		}
-		for i, b := range g.file.Blocks {
-			for j, s := range b.Forwards {
-				if !slices.ContainsFunc(s.To, func(t To) bool { return t.Addr == to.Addr && t.Scheme == to.Scheme }) {
-					continue
-				}
-				if _, doubt, ok := g.wayHome(Hop{from.block, from.forward, k}, node{i, j}, name, doubtful); ok {
-					return true, doubt
-				}
-			}
-		}
-	}
-	return false, nil
 }

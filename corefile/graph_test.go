@@ -162,10 +162,24 @@ func TestLeads(t *testing.T) {
     forward . 9.9.9.9 1.1.1.1
 }
 `)
+	// A block with a view may get a name for two of its zones.
+	f3 := mustParse(t, `example.org:1 {
+    bind 127.0.0.1
+    forward . 127.0.0.1:2
+}
+.:2 example.org:2 {
+    bind 127.0.0.1
+    view v {
+        expr true
+    }
+    forward . 9.9.9.9
+}
+`)
 	for i, c := range []struct {
 		file File
 		want []string
 	}{
+		{f3, []string{"example.org. 9.9.9.9:53"}},
 		{f, nil}, // the receiver has example.net alone at port 2
 		{f2, []string{"example.org. 9.9.9.9:53", "example.org. 1.1.1.1:53"}},
 	} {

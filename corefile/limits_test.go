@@ -94,9 +94,11 @@ func TestLimits(t *testing.T) {
 		{"imports", ". {\n" + strings.Repeat("import /fan\n", 400) + "}\n", true},
 		{"glob", "import /any/*\n", true},
 		{"files", many.String(), true},
-		{"zones", strings.Repeat("2001:db8::/29 ", 600) + " {\nlog\n}\n", true},
+		{"zones", strings.Repeat("2001:db8::/29 ", maxEndpoints/8+1) + " {\nlog\n}\n", true},
 		{"addresses", ". {\nbind" + strings.Repeat(" 127.0.0.1", maxHosts+1) + "\n}\n", true},
 		{"forwards", ". {\n" + strings.Repeat("forward . 9.9.9.9\n", maxForwards+1) + "}\n", true},
+		{"zones and upstreams", manyZones(maxPairs/16+1) + "{\n" + strings.Repeat("forward . 192.0.2.1 192.0.2.2 {\nnext NXDOMAIN\n}\n", 8) + "}\n", true},
+		{"zones and external upstreams", manyZones(maxPairs/16+1) + "{\n" + strings.Repeat("fanout . 192.0.2.1 192.0.2.2\n", 8) + "}\n", true},
 		{"endless import", "import /self\n", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -34,11 +34,6 @@ func sample(zone string) string {
 	return "4611686018427387903.2305843009213693951." + strings.TrimPrefix(zone, ".")
 }
 
-// covers reports whether one of the zones holds the name.
-func covers(zones []string, name string) bool {
-	return slices.ContainsFunc(zones, func(z string) bool { return dns.IsSubDomain(z, name) })
-}
-
 // takers returns those of a block in the order in which CoreDNS asks them.
 func takers(tokens map[string][]caddyfile.Token, endpoints []Endpoint) []taker {
 	var own []string
@@ -66,7 +61,7 @@ func takers(tokens map[string][]caddyfile.Token, endpoints []Endpoint) []taker {
 				}
 				t.takes = s.authority(zones, own)
 			case "rewrite":
-				t.takes, t.certain = s.renames, false
+				t.takes, t.certain = s.renames(), false
 			case "acl":
 				t.takes, t.certain = s.refuses(own), false
 			case "tsig":
@@ -134,8 +129,8 @@ func origins(args, own []string) []string {
 
 // authority takes the names of its zones, known or not.
 func (s stanza) authority(args, own []string) func(string) bool {
-	zones, passes := origins(args, own), s.passes()
-	return func(name string) bool { return covers(zones, name) && !covers(passes, name) }
+	zones, passes := setOf(origins(args, own)), setOf(s.passes())
+	return func(name string) bool { return zones.hold(name) && !passes.hold(name) }
 }
 
 // template takes the names of its zones that it matches, and those that it
@@ -146,7 +141,7 @@ func (s stanza) template(own []string) func(string) bool {
 	if len(s.args) < 2 || s.args[0] != "IN" && s.args[0] != "ANY" || s.args[1] != "ANY" {
 		return never
 	}
-	zones, passes := origins(s.args[2:], own), s.passes()
+	zones, passes := setOf(origins(s.args[2:], own)), setOf(s.passes())
 	var matches []*regexp.Regexp
 	for _, line := range s.lines {
 		if line[0] != "match" {
@@ -162,7 +157,7 @@ func (s stanza) template(own []string) func(string) bool {
 	}
 	return func(name string) bool {
 		matched := len(matches) == 0 || slices.ContainsFunc(matches, func(re *regexp.Regexp) bool { return re.MatchString(name) })
-		return covers(zones, name) && (matched || !covers(passes, name))
+		return zones.hold(name) && (matched || !passes.hold(name))
 	}
 }
 
@@ -181,9 +176,10 @@ func compile(expr string) *regexp.Regexp {
 	return re
 }
 
-// renames reports whether a rule of rewrite may change a name. Rules for one
+// renames is true of names that a rule of rewrite may change. Rules for one
 // exact name do not concern a fresh one.
-func (s stanza) renames(name string) bool {
+func (s stanza) renames() func(string) bool {
+	var rules []func(string) bool
 	for _, rule := range append([][]string{s.args}, s.lines...) {
 		if len(rule) > 0 && (rule[0] == "continue" || rule[0] == "stop") {
 			rule = rule[1:]
@@ -192,32 +188,28 @@ func (s stanza) renames(name string) bool {
 			continue
 		}
 		from := strings.ToLower(dns.Fqdn(rule[2]))
+		part := strings.TrimSuffix(from, ".")
 		switch strings.ToLower(rule[1]) {
 		case "suffix":
-			if strings.HasSuffix(name, from) {
-				return true
-			}
+			rules = append(rules, func(name string) bool { return strings.HasSuffix(name, from) })
 		case "prefix":
-			if strings.HasPrefix(name, strings.TrimSuffix(from, ".")) {
-				return true
-			}
+			rules = append(rules, func(name string) bool { return strings.HasPrefix(name, part) })
 		case "substring":
-			if strings.Contains(name, strings.TrimSuffix(from, ".")) {
-				return true
-			}
+			rules = append(rules, func(name string) bool { return strings.Contains(name, part) })
 		case "regex":
-			if re := compile(rule[2]); re == nil || re.MatchString(name) {
-				return true
-			}
+			re := compile(rule[2])
+			rules = append(rules, func(name string) bool { return re == nil || re.MatchString(name) })
 		}
 	}
-	return false
+	return func(name string) bool {
+		return slices.ContainsFunc(rules, func(changes func(string) bool) bool { return changes(name) })
+	}
 }
 
 // refuses is true of the zones of an acl that does more than allow: whom it
 // refuses depends on the address that a query comes from.
 func (s stanza) refuses(own []string) func(string) bool {
-	zones := origins(s.args, own)
+	zones := setOf(origins(s.args, own))
 	blocks := slices.ContainsFunc(s.lines, func(line []string) bool { return !strings.EqualFold(line[0], "allow") })
-	return func(name string) bool { return blocks && covers(zones, name) }
+	return func(name string) bool { return blocks && zones.hold(name) }
 }
