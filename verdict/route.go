@@ -85,11 +85,18 @@ func follow(checks []CheckReport) {
 	}
 }
 
-// circleText draws the way round: "Corefile:2 → 127.0.0.1:1053 (Corefile:5) → …".
+// shownHops is how many steps of a circle a sentence names.
+const shownHops = 6
+
+// circleText tells the way round: "Corefile:2 forwards to 127.0.0.1:1053, …".
 func circleText(r *plan.Route) string {
 	p := r.Path()
 	var b strings.Builder
-	for _, h := range p.Hops {
+	for i, h := range p.Hops {
+		if i == shownHops {
+			fmt.Fprintf(&b, "and so on over %d more, ", len(p.Hops)-shownHops)
+			break
+		}
 		fmt.Fprintf(&b, "%s forwards to %s, ", r.Forward(h).Pos, upstreamOf(r, h))
 	}
 	fmt.Fprintf(&b, "which is %s again", r.Forward(p.Hop).Pos)
@@ -102,7 +109,7 @@ func circleText(r *plan.Route) string {
 // chainText names where the names go on from.
 func chainText(c CheckReport) string {
 	r := c.Route
-	receivers := r.Path().Receivers
+	receivers := slices.Clone(r.Path().Receivers)
 	for _, ret := range c.Result.Returns {
 		receivers = append(receivers, c.home(ret).Receivers...)
 	}
