@@ -73,7 +73,7 @@ type scene struct {
 	Transport plan.Transport
 	Failure   probe.Failure
 	Detail    string
-	Alive     bool // silent, but up
+	Alive     bool        // silent, but up
 	State     probe.State // what became of the listener (DL009)
 	Holders   []Holder    // DL009, DL015
 	Listed    int         // how many nameservers the file lists (DL011)
