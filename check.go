@@ -21,6 +21,10 @@ import (
 // guilty one are probed.
 const candidateTime = 3 * time.Second
 
+// candidateZones is for how many zones others are looked for: an upstream of
+// more has to be replaced by hand.
+const candidateZones = 64
+
 // check is the main job: read, plan, probe, judge, report, and become the
 // server where that was asked for and nothing speaks against it. An error is
 // one of usage or input: nothing was sent.
@@ -49,6 +53,7 @@ func (c command) check(ctx context.Context, o options) (int, error) {
 		FailOn:  o.failOn,
 	}
 	j.Facts = c.facts(j.Plan)
+	j.Facts.Kubernetes = j.Facts.Kubernetes || in.kubelet
 	done := c.progress(o)
 	c.probe(ctx, o, &j)
 	done()
@@ -122,6 +127,7 @@ func (c command) holders(known []verdict.Holder, transport string, port uint16) 
 // returns, every port is free again.
 func (c command) probe(ctx context.Context, o options, j *verdict.Input) {
 	if !slices.ContainsFunc(j.Plan.Checks, func(ch plan.Check) bool { return ch.Unprobed == "" }) {
+		c.offer(ctx, o, j)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
@@ -160,9 +166,20 @@ func (c command) probe(ctx context.Context, o options, j *verdict.Input) {
 		}
 	}
 	j.Strays = s.Strays()
-	if verdict.WantsUpstreams(*j) && ctx.Err() == nil {
-		c.findClean(ctx, s, o, j)
+	c.findClean(ctx, s, o, j)
+}
+
+// offer looks for other upstreams where the addresses alone decided: only then
+// is there anything to send.
+func (c command) offer(ctx context.Context, o options, j *verdict.Input) {
+	if j.NoProbe || len(verdict.GuiltyZones(*j)) == 0 || len(c.host.Candidates()) == 0 {
+		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	s := probe.Listen(ctx, j.Plan.Listeners, j.Facts.Own, nil)
+	defer s.Close()
+	c.findClean(ctx, s, o, j)
 }
 
 // plainUpstreams lists the upstreams that are asked over UDP, each once.
@@ -192,7 +209,7 @@ func loopbacks(p plan.Plan) []netip.Addr {
 // findClean probes, in the same way, the upstreams that files of this host
 // name, and keeps those that are clear: only they are offered.
 func (c command) findClean(ctx context.Context, s *probe.StandIn, o options, j *verdict.Input) {
-	candidates := plan.Server{Listeners: j.Plan.Listeners, Zones: o.zones}
+	candidates := plan.Server{Listeners: j.Plan.Listeners, Zones: verdict.GuiltyZones(*j)}
 	listed := map[string]int{} // by file
 	for _, cand := range c.host.Candidates() {
 		listed[cand.File]++
@@ -203,14 +220,14 @@ func (c command) findClean(ctx context.Context, s *probe.StandIn, o options, j *
 			})
 		}
 	}
-	if len(candidates.Upstreams) == 0 {
+	if n := len(candidates.Zones); n == 0 || n > candidateZones || len(candidates.Upstreams) == 0 || ctx.Err() != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, candidateTime)
 	defer cancel()
 	try := verdict.Input{
 		Plan:  plan.New([]plan.Server{candidates}, plan.Options{Transports: o.plan.Transports}),
-		Facts: j.Facts, Ears: j.Ears,
+		Facts: j.Facts, Ears: s.Ears(),
 	}
 	try.Results = s.Probe(ctx, try.Plan.Checks, o.probe)
 	for _, u := range verdict.ClearUpstreams(verdict.Judge(try)) {

@@ -23,6 +23,7 @@ type inputs struct {
 	servers []plan.Server
 	files   []verdict.File
 	remarks []verdict.Remark
+	kubelet bool             // what a kubelet hands on is among them
 	docs    map[string][]int // the lines on which a manifest's documents begin
 	lookups time.Duration    // that looking up names took, of the run's time
 }

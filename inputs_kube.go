@@ -60,6 +60,7 @@ func (r *reader) kubelets(files []input) error {
 // kubelet adds the server that a CoreDNS would be in a pod with dnsPolicy
 // Default: it forwards to what the kubelet hands on.
 func (r *reader) kubelet(name string, k kube.Kubelet) error {
+	r.in.kubelet = true
 	src := plan.Source{File: name, Line: k.Line}
 	for _, p := range k.Problems {
 		r.remark("DL018", verdict.Clear, plan.Source{File: name, Line: p.Line}, p.Reason)

@@ -20,6 +20,7 @@ const (
 	kindTarget     = "command line"
 	kindResolvConf = "resolv.conf"
 	kindCorefile   = "Corefile"
+	kindKubelet    = "kubelet configuration"
 )
 
 // Files that advice names.
@@ -228,8 +229,11 @@ func (s scene) here() bool {
 	return a.IsValid() && (a.IsLoopback() || a.IsUnspecified()) || s.Direct
 }
 
-// inCluster says that the kubelet may hand the file on to pods.
-func (s scene) inCluster() bool { return s.Kubernetes && s.Kind == kindResolvConf }
+// inCluster says that the kubelet may hand the file on to pods, or makes up
+// what it hands on.
+func (s scene) inCluster() bool {
+	return s.Kind == kindKubelet || s.Kubernetes && s.Kind == kindResolvConf
+}
 
 // replace says how to put real upstreams in the place of the guilty one:
 // those that were found clear, or else how to find them.

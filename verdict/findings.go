@@ -170,6 +170,9 @@ func (in Input) scene(code string, with, all []CheckReport) scene {
 		s.Kind, s.Old, s.Word = kindCorefile, c.Upstream.Line, c.Route.To(c.Route.Path().Hop).Text
 		s.keep(all, func(u plan.Upstream) bool { return u.Source == c.Upstream.Source })
 	}
+	if s.Kind == kindTarget && c.Route == nil && c.Upstream.Source.File != "" {
+		s.Kind = kindKubelet
+	}
 	if c.Unprobed != "" {
 		s.Failure, s.Detail = probe.NotProbed, c.Unprobed
 	}

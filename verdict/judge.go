@@ -325,12 +325,17 @@ func (f FailOn) exitStatus(v Verdict, stopped bool) int {
 	return ExitClear
 }
 
-// WantsUpstreams reports whether some upstream is one that should be replaced,
-// so that it is worth looking for others.
-func WantsUpstreams(in Input) bool {
-	return slices.ContainsFunc(Judge(in).Findings, func(f Finding) bool {
-		return f.Level != Note && slices.Contains(guilty, f.Code)
-	})
+// GuiltyZones lists the zones, each once, for which some upstream should be
+// replaced. Others are worth offering only if they are clear under all of these.
+func GuiltyZones(in Input) []string {
+	var zones []string
+	for _, c := range Judge(in).Checks {
+		if c.Verdict != Clear && !slices.Contains(zones, c.Zone) &&
+			slices.ContainsFunc(c.Codes, func(code string) bool { return slices.Contains(guilty, code) }) {
+			zones = append(zones, c.Zone)
+		}
+	}
+	return zones
 }
 
 // ClearUpstreams lists the upstreams that are clear in each of their checks.

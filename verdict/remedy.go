@@ -60,7 +60,7 @@ func (s scene) corefileFix() (Remedy, bool) {
 func (s scene) fileFix() (Remedy, bool) {
 	src := s.Upstream.Source
 	switch {
-	case len(s.Clean) == 0:
+	case len(s.Clean) == 0, s.Kind == kindKubelet: // whose remedy is another file
 		return Remedy{}, false
 	case src.File == "":
 		return s.remedy(s.Clean, fmt.Sprintf("forward to %s instead of %s", and(s.Clean, netip.AddrPort.String), s.Upstream)), true
