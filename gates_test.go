@@ -77,16 +77,24 @@ func newGate(t *testing.T, files map[string]string) *gate {
 	return g
 }
 
-// shell runs a script and returns its exit status and streams.
-func (g *gate) shell(t *testing.T, script string, env []string, argv ...string) (int, string, string) {
+// program is the path of what a test cannot do without: where it is missing
+// the test is skipped, but not in CI.
+func program(t *testing.T, name string) string {
 	t.Helper()
-	shell, err := exec.LookPath(argv[0])
+	path, err := exec.LookPath(name)
 	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
 		}
 		t.Skip(err)
 	}
+	return path
+}
+
+// shell runs a script and returns its exit status and streams.
+func (g *gate) shell(t *testing.T, script string, env []string, argv ...string) (int, string, string) {
+	t.Helper()
+	shell := program(t, argv[0])
 	file := filepath.Join(t.TempDir(), "script.sh")
 	if err := os.WriteFile(file, []byte(script), 0o666); err != nil {
 		t.Fatal(err)
@@ -275,10 +283,7 @@ func TestAction(t *testing.T) {
 // TestActionBuildsItself: without a version the action installs the source that
 // it came with.
 func TestActionBuildsItself(t *testing.T) {
-	goBin, err := exec.LookPath("go")
-	if err != nil {
-		t.Skip(err)
-	}
+	goBin := program(t, "go")
 	var a action
 	decode(t, "action.yml", &a)
 	g := newGate(t, map[string]string{"Corefile": loopCorefile})

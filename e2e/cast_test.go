@@ -1,19 +1,11 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // member is one server of the network that a Corefile is meant for, as a
@@ -83,7 +75,7 @@ func perform(n *network, cast []member) *host {
 			hosts = append(hosts, n.host())
 		}
 	}
-	cert, key := certificate(n.t)
+	cert, key := selfSigned(n.t, "dot.example")
 	hosts[0].file("ca.pem", cert)
 	for _, c := range cast {
 		h := hosts[number(c.at.Addr())-1]
@@ -162,31 +154,4 @@ func (h *host) coreDNSWith(format string, port int, args ...any) *process {
 	h.t.Helper()
 	corefile := fmt.Sprintf(format, append([]any{port}, args...)...)
 	return h.serve(addr(h.v4, port), coreDNSBin, "-conf", h.file("server.corefile", corefile))
-}
-
-// certificate is a certificate for dot.example that is its own authority, and
-// its key, both PEM.
-func certificate(t *testing.T) (cert, key string) {
-	t.Helper()
-	priv, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "dot.example"}, DNSNames: []string{"dot.example"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &priv.PublicKey, priv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(priv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encode := func(kind string, der []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-	}
-	return encode("CERTIFICATE", der), encode("PRIVATE KEY", pkcs8)
 }

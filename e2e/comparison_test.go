@@ -3,7 +3,6 @@ package e2e
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -79,15 +78,7 @@ func (c *comparison) check(t *testing.T) {
 	slices.SortFunc(c.rows, func(a, b row) int {
 		return cmp.Or(cmp.Compare(order[a.scene], order[b.scene]), cmp.Compare(a.port, b.port))
 	})
-	text, err := os.ReadFile(comparisonFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, rest, ok := strings.Cut(string(text), beginScenes)
-	table, tail, ok2 := strings.Cut(rest, endScenes)
-	if !ok || !ok2 {
-		t.Fatalf("%s: no line %q with %q after it", comparisonFile, beginScenes, endScenes)
-	}
+	head, table, tail := section(t, beginScenes, endScenes)
 	if *update {
 		var b strings.Builder
 		b.WriteString("\n| topology | port | truth | dnsloop | CoreDNS `loop` | dnsloop takes | CoreDNS takes |\n" +
@@ -106,4 +97,16 @@ func (c *comparison) check(t *testing.T) {
 	if got := strings.Count(table, "\n| ") - 2; got != len(c.rows) {
 		t.Errorf("%s has %d rows, %d were measured", comparisonFile, got, len(c.rows))
 	}
+}
+
+// section cuts docs/comparison.md at a pair of markers: what stands before,
+// between and after them.
+func section(t *testing.T, begin, end string) (head, table, tail string) {
+	t.Helper()
+	head, rest, ok := strings.Cut(read(t, comparisonFile), begin)
+	table, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s: no line %q with %q after it", comparisonFile, begin, end)
+	}
+	return head, table, tail
 }

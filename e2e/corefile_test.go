@@ -220,12 +220,7 @@ func (c trial) plugin(t *testing.T, h *host) string {
 // writes it: first what loops, then what does not.
 func checkCorefiles(t *testing.T, rows map[string]string) {
 	t.Helper()
-	text := read(t, comparisonFile)
-	head, rest, ok := strings.Cut(text, beginCorefiles)
-	table, tail, ok2 := strings.Cut(rest, endCorefiles)
-	if !ok || !ok2 {
-		t.Fatalf("%s: no line %q with %q after it", comparisonFile, beginCorefiles, endCorefiles)
-	}
+	head, table, tail := section(t, beginCorefiles, endCorefiles)
 	var loops, cleans []string
 	for _, r := range rows {
 		if strings.Contains(r, "| no loop |") {

@@ -281,7 +281,7 @@ func unboundTLS(h *host, f forwarding) {
 // slow is a forwarder that takes its time with each question, over UDP and TCP.
 func (h *host) slow(d time.Duration, upstream string) {
 	h.t.Helper()
-	handle := func(w dns.ResponseWriter, q *dns.Msg) {
+	h.listen(func(w dns.ResponseWriter, q *dns.Msg) {
 		// Questions of one connection do not wait for each other.
 		time.AfterFunc(d, func() {
 			c := dns.Client{Net: w.RemoteAddr().Network(), Timeout: 5 * time.Second}
@@ -290,26 +290,7 @@ func (h *host) slow(d time.Duration, upstream string) {
 				w.WriteMsg(reply) //nolint:errcheck // whoever asked may be gone
 			}
 		})
-	}
-	var udp net.PacketConn
-	var tcp net.Listener
-	if err := h.inside(func() (err error) {
-		udp, err = net.ListenPacket("udp", addr(h.v4, 53))
-		if err == nil {
-			tcp, err = net.Listen("tcp", addr(h.v4, 53))
-		}
-		return err
-	}); err != nil {
-		h.t.Fatal(err)
-	}
-	for _, s := range []*dns.Server{{PacketConn: udp}, {Listener: tcp}} {
-		s.Handler = dns.HandlerFunc(handle)
-		started := make(chan struct{})
-		s.NotifyStartedFunc = func() { close(started) }
-		go s.ActivateAndServe() //nolint:errcheck // it ends with the test
-		<-started
-		h.t.Cleanup(func() { s.Shutdown() }) //nolint:errcheck // nothing is left to fail
-	}
+	})
 }
 
 // certificate makes the host a certificate and its key, and returns the files.
@@ -319,9 +300,9 @@ func (h *host) certificate() (cert, key string) {
 	return h.file("cert.pem", c), h.file("key.pem", k)
 }
 
-// selfSigned makes a certificate for an address that vouches for itself, and
-// its key, as PEM.
-func selfSigned(t *testing.T, ip string) (cert, key string) {
+// selfSigned makes a certificate for an address or a host name that vouches for
+// itself, and its key, as PEM.
+func selfSigned(t *testing.T, name string) (cert, key string) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -329,12 +310,16 @@ func selfSigned(t *testing.T, ip string) (cert, key string) {
 	}
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: ip},
-		IPAddresses:           []net.IP{net.ParseIP(ip)},
+		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(24 * time.Hour),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
+	}
+	if ip := net.ParseIP(name); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{name}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
 	if err != nil {

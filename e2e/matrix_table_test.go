@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -54,15 +53,7 @@ func (m *matrix) add(l line) {
 // those that were measured into it.
 func (m *matrix) check(t *testing.T) {
 	t.Helper()
-	text, err := os.ReadFile(comparisonFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, rest, ok := strings.Cut(string(text), beginMatrix)
-	table, tail, ok2 := strings.Cut(rest, endMatrix)
-	if !ok || !ok2 {
-		t.Fatalf("%s: no line %q with %q after it", comparisonFile, beginMatrix, endMatrix)
-	}
+	head, table, tail := section(t, beginMatrix, endMatrix)
 	if *update {
 		write(t, comparisonFile, head+beginMatrix+m.render(table)+endMatrix+tail)
 		return
