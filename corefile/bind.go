@@ -3,17 +3,16 @@ package corefile
 import (
 	"net"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 )
 
 // placeholder is what templates of Corefiles hold until they are filled in:
 // NodeLocal DNSCache's __PILLAR__LOCAL__DNS__, Helm's and shells' references.
-var placeholder = regexp.MustCompile(`__[A-Za-z0-9_]+__|\{\{.*\}\}|\$\{\w+\}|<[\w-]+>`)
+var placeholder = pattern(`__[A-Za-z0-9_]+__|\{\{.*\}\}|\$\{\w+\}|<[\w-]+>`)
 
 // IsPlaceholder reports whether a zone or address is still to be filled in.
-func IsPlaceholder(s string) bool { return placeholder.MatchString(s) }
+func IsPlaceholder(s string) bool { return placeholder().MatchString(s) }
 
 // wildcard is every address of both families: for an empty host as for 0.0.0.0
 // and ::, net.Listen serves both (its documentation; the kernel's dual-stack

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/coredns/caddy/caddyfile"
@@ -314,12 +313,12 @@ func (e Env) readFile(path string) ([]byte, error) {
 	return data, err
 }
 
-var envReference = regexp.MustCompile(`\{\$([^}]+)\}|\{%(.+?)%\}`)
+var envReference = pattern(`\{\$([^}]+)\}|\{%(.+?)%\}`)
 
 // expandEnv fills in {$VAR} and {%VAR%}, as the parser does for all tokens but
 // those of imports.
 func expandEnv(s string) string {
-	return envReference.ReplaceAllStringFunc(s, func(ref string) string {
+	return envReference().ReplaceAllStringFunc(s, func(ref string) string {
 		return os.Getenv(strings.Trim(ref, "{$%}"))
 	})
 }

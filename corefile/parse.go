@@ -2,7 +2,6 @@ package corefile
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,11 +131,11 @@ func blockStarts(words []word) []Pos {
 	return starts
 }
 
-var parserMessage = regexp.MustCompile(`(?s)^:(\d+) - (?:Error during parsing|Syntax error): (.*)$`)
+var parserMessage = pattern(`(?s)^:(\d+) - (?:Error during parsing|Syntax error): (.*)$`)
 
 // positioned turns an error of the parser into one that names file and line.
 func positioned(err error, places map[int][]Pos) error {
-	m := parserMessage.FindStringSubmatch(err.Error())
+	m := parserMessage().FindStringSubmatch(err.Error())
 	if m == nil {
 		return err
 	}

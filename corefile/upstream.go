@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -119,7 +118,7 @@ func (r *reader) upstream(f Forward, a argument) ([]To, error) {
 		if resolvable(&to, rest) {
 			return []To{to}, nil
 		}
-		if filePath.MatchString(path) && !isPrefix(path) {
+		if filePath().MatchString(path) && !isPrefix(path) {
 			to.Reason = fmt.Sprintf("the file %s is not here", path)
 			return []To{to}, nil
 		}
@@ -189,11 +188,11 @@ func (r *reader) nameservers(a argument, path string) ([]To, bool) {
 
 // hostName is what can be looked up: letters, digits, hyphens and underscores
 // (RFC 1123 section 2.1, and RFC 8552 for the underscores).
-var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
+var hostName = pattern(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?$`)
 
 // allDigits is a name that no top-level domain ends (RFC 3696 section 2): an
 // address with a mistake in it, such as 10.0.0.256.
-var allDigits = regexp.MustCompile(`(^|\.)[0-9]+\.?$`)
+var allDigits = pattern(`(^|\.)[0-9]+\.?$`)
 
 // resolvable reads HOST or HOST:PORT with %NAME behind (parseAsHostEntry). It is
 // false where it is no host name.
@@ -211,7 +210,7 @@ func resolvable(to *To, s string) bool {
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	_, valid := dns.IsDomainName(host)
-	if err != nil || number == 0 || !valid || !hostName.MatchString(host) || allDigits.MatchString(host) {
+	if err != nil || number == 0 || !valid || !hostName().MatchString(host) || allDigits().MatchString(host) {
 		return false
 	}
 	to.Host = host
@@ -226,7 +225,7 @@ func resolvable(to *To, s string) bool {
 }
 
 // filePath is what looks like a file that is on another machine.
-var filePath = regexp.MustCompile(`^[\w.-]*(/[\w.-]+)+$`)
+var filePath = pattern(`^[\w.-]*(/[\w.-]+)+$`)
 
 func isPrefix(s string) bool {
 	_, err := netip.ParsePrefix(s)

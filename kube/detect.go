@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Kind is what a file given to the program is.
@@ -38,16 +39,16 @@ func byContent(data []byte) Kind {
 	if bytes.IndexByte(data[:min(len(data), 1<<10)], 0) >= 0 {
 		return Unknown
 	}
-	if jsonStart.Match(data) {
+	if jsonStart().Match(data) {
 		return jsonKind(data)
 	}
 	isYAML := false
 	for line := range bytes.Lines(data) {
 		line = bytes.TrimRight(line, "\r\n")
 		switch {
-		case kubeletKind.Match(line):
+		case kubeletKind().Match(line):
 			return KubeletConfig
-		case yamlObject.Match(line):
+		case yamlObject().Match(line):
 			isYAML = true
 		}
 	}
@@ -60,7 +61,7 @@ func byContent(data []byte) Kind {
 			continue
 		}
 		k := lineKind(line)
-		if k == KubeletFlags && !kubeletWord.Match(data) {
+		if k == KubeletFlags && !kubeletWord().Match(data) {
 			return Unknown // another service's unit or environment
 		}
 		if k != Unknown {
@@ -72,29 +73,35 @@ func byContent(data []byte) Kind {
 
 var (
 	// A Corefile may start with a brace too: {$ZONE}:53 {
-	jsonStart = regexp.MustCompile(`^\s*\{\s*["}]`)
-	jsonField = regexp.MustCompile(`"(?:kind|apiVersion)"\s*:`)
+	jsonStart = pattern(`^\s*\{\s*["}]`)
+	jsonField = pattern(`"(?:kind|apiVersion)"\s*:`)
 
-	kubeletKind = regexp.MustCompile(`^kind:\s+["']?KubeletConfiguration["']?\s*(?:#.*)?$`)
-	jsonKubelet = regexp.MustCompile(`"kind"\s*:\s*"KubeletConfiguration"`)
-	yamlObject  = regexp.MustCompile(`^(?:kind|apiVersion):(?:\s|$)`)
+	kubeletKind = pattern(`^kind:\s+["']?KubeletConfiguration["']?\s*(?:#.*)?$`)
+	jsonKubelet = pattern(`"kind"\s*:\s*"KubeletConfiguration"`)
+	yamlObject  = pattern(`^(?:kind|apiVersion):(?:\s|$)`)
 
-	resolvLine  = regexp.MustCompile(`^(?:nameserver|search|domain|options|sortlist)(?:[ \t][^{]*)?$`)
-	unitLine    = regexp.MustCompile(`^\[(?:Unit|Service|Install)\]$|^(?:Environment|ExecStart)\s*=`)
-	flagsLine   = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*=.*--[a-z]|^KUBELET_[A-Z0-9_]*=`)
-	kubeletWord = regexp.MustCompile(`(?i)kubelet|--resolv[-_]conf|--cluster[-_]dns`)
-	commandLine = regexp.MustCompile(`^(?:exec\s+)?\S*kubelet\s.*--|^--(?:resolv[-_]conf|config|cluster[-_]dns)\b`)
+	resolvLine  = pattern(`^(?:nameserver|search|domain|options|sortlist)(?:[ \t][^{]*)?$`)
+	unitLine    = pattern(`^\[(?:Unit|Service|Install)\]$|^(?:Environment|ExecStart)\s*=`)
+	flagsLine   = pattern(`^[A-Z_][A-Z0-9_]*=.*--[a-z]|^KUBELET_[A-Z0-9_]*=`)
+	kubeletWord = pattern(`(?i)kubelet|--resolv[-_]conf|--cluster[-_]dns`)
+	commandLine = pattern(`^(?:exec\s+)?\S*kubelet\s.*--|^--(?:resolv[-_]conf|config|cluster[-_]dns)\b`)
 	// A block's opening brace or, for the one block that needs none, a plugin.
-	corefileLine = regexp.MustCompile(`\{\s*(?:#.*)?$|^(?:import|forward|errors|log|cache|whoami)(?:\s|$)`)
+	corefileLine = pattern(`\{\s*(?:#.*)?$|^(?:import|forward|errors|log|cache|whoami)(?:\s|$)`)
 )
+
+// pattern compiles an expression when it is first asked for: every run starts,
+// few read all kinds of files.
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 func lineKind(line []byte) Kind {
 	switch {
-	case resolvLine.Match(line):
+	case resolvLine().Match(line):
 		return ResolvConf
-	case unitLine.Match(line), flagsLine.Match(line), commandLine.Match(line):
+	case unitLine().Match(line), flagsLine().Match(line), commandLine().Match(line):
 		return KubeletFlags
-	case corefileLine.Match(line):
+	case corefileLine().Match(line):
 		return Corefile
 	}
 	return Unknown
@@ -102,9 +109,9 @@ func lineKind(line []byte) Kind {
 
 func jsonKind(data []byte) Kind {
 	switch {
-	case jsonKubelet.Match(data):
+	case jsonKubelet().Match(data):
 		return KubeletConfig
-	case jsonField.Match(data):
+	case jsonField().Match(data):
 		return Manifests
 	}
 	return Unknown

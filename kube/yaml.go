@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -85,21 +84,21 @@ func nodesAtMost(data []byte) int {
 }
 
 var (
-	yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
+	yamlLine = pattern(`^(?:yaml: )?(?:line (\d+): )?`)
 	// parserError is what the library's parser says, as against its scanner.
-	parserError = regexp.MustCompile(`^did not find expected (?:<document start>|node content|'-' indicator|key|',' or)`)
+	parserError = pattern(`^did not find expected (?:<document start>|node content|'-' indicator|key|',' or)`)
 )
 
 // yamlError is the library's error with file, document and line. The library
 // counts lines from 0 in its parser's errors and, for all, leaves out the first.
 func yamlError(file string, doc int, data []byte, err error) error {
 	msg, line := err.Error(), 1
-	m := yamlLine.FindStringSubmatch(msg)
+	m := yamlLine().FindStringSubmatch(msg)
 	if m[1] != "" {
 		line, _ = strconv.Atoi(m[1]) // digits by the pattern
 	}
 	msg = msg[len(m[0]):]
-	if m[1] != "" && parserError.MatchString(msg) {
+	if m[1] != "" && parserError().MatchString(msg) {
 		line = min(line+1, bytes.Count(data, []byte("\n"))+1) // not past the end
 	}
 	msg = "expected YAML or JSON: " + msg
