@@ -32,6 +32,7 @@ type wireReport struct {
 	Checks     []wireCheck     `json:"checks"`
 	Findings   []wireFinding   `json:"findings"`
 	Remedies   []wireRemedy    `json:"remedies"`
+	BlindSpots []string        `json:"blind_spots"`
 }
 
 type wireListener struct {
@@ -114,6 +115,7 @@ func (JSON) Write(w io.Writer, r verdict.Report) error {
 		Checks:     []wireCheck{},
 		Findings:   []wireFinding{},
 		Remedies:   []wireRemedy{},
+		BlindSpots: blindSpots(r),
 	}
 	for _, e := range r.Ears {
 		out.Listeners = append(out.Listeners, toWireListener(e))

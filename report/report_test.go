@@ -2,6 +2,7 @@ package report_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"maps"
 	"os"
@@ -16,6 +17,8 @@ import (
 	"github.com/fatih/color"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/dnsloop/dnsloop/plan"
+	"github.com/dnsloop/dnsloop/probe"
 	"github.com/dnsloop/dnsloop/report"
 	"github.com/dnsloop/dnsloop/verdict"
 )
@@ -256,4 +259,52 @@ func commands(out string) []string {
 		}
 	}
 	return found
+}
+
+// A clear run says what it leaves open; the zones that resolvers answer
+// themselves are named where nothing else was asked.
+func TestBlindSpots(t *testing.T) {
+	clear := func(zones ...string) verdict.Report {
+		var checks []verdict.CheckReport
+		for _, z := range zones {
+			checks = append(checks, check("10.0.0.2:53", z, plan.UDP, verdict.Clear, answered(8)))
+		}
+		return clearRun(checks...)
+	}
+	const odds, settled = "once in 256 runs", "does not use now"
+	for name, tt := range map[string]struct {
+		report verdict.Report
+		want   []string // one for each sentence
+	}{
+		"the root":                     {clear("."), []string{odds, settled}},
+		"a public zone":                {clear("example.org."), []string{odds, settled}},
+		"a zone of RFC 8375":           {clear("lab.home.arpa."), []string{odds, settled, "answer lab.home.arpa. themselves"}},
+		"private reverse zones":        {clear("1.10.in-addr.arpa.", "31.172.in-addr.arpa."), []string{odds, settled, "answer 1.10.in-addr.arpa., 31.172.in-addr.arpa. themselves"}},
+		"beside the root":              {clear("test.", "."), []string{odds, settled}},
+		"a public reverse zone":        {clear("32.172.in-addr.arpa."), []string{odds, settled}},
+		"a loop":                       {loopOf("DL001"), nil},
+		"nothing was answered":         {unknownOf(failed(probe.Silent, "")), nil},
+		"nothing was sent (a linting)": {lint(), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got struct {
+				BlindSpots []string `json:"blind_spots"`
+			}
+			if err := json.Unmarshal([]byte(write(t, "json", tt.report)), &got); err != nil {
+				t.Fatal(err)
+			}
+			if len(got.BlindSpots) != len(tt.want) {
+				t.Fatalf("got %q, want sentences with %q", got.BlindSpots, tt.want)
+			}
+			text := strings.Join(strings.Fields(write(t, "txt", tt.report)), " ")
+			for i, want := range tt.want {
+				if !strings.Contains(got.BlindSpots[i], want) {
+					t.Errorf("got %q, want it to say %q", got.BlindSpots[i], want)
+				}
+				if !strings.Contains(text, got.BlindSpots[i]) {
+					t.Errorf("the text lacks %q", got.BlindSpots[i])
+				}
+			}
+		})
+	}
 }

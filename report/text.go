@@ -179,12 +179,11 @@ func (p *page) ears(ears []probe.Ear) {
 
 // limits says what a run without a return does not prove.
 func (p *page) limits(r verdict.Report) {
-	n := fewestAnswers(r.Checks)
-	if n == 0 {
-		return
+	spots := blindSpots(r)
+	if len(spots) > 0 {
+		p.newline()
 	}
-	p.newline()
-	for _, s := range blindSpots(n) {
+	for _, s := range spots {
 		p.paragraph(p.faint, "", s)
 	}
 }

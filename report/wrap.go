@@ -1,7 +1,6 @@
 package report
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -37,15 +36,33 @@ func wrap(s string, indent int) []string {
 	return lines
 }
 
-var digitGroups = regexp.MustCompile(`\b\d{1,3}( \d{3})+\b`)
-
+// keepTogether hardens the spaces between the groups of a number, and those
+// between backticks.
 func keepTogether(s string) string {
-	harden := func(s string) string { return strings.ReplaceAll(s, " ", hardSpace) }
-	parts := strings.Split(digitGroups.ReplaceAllStringFunc(s, harden), "`")
-	for i := 1; i < len(parts)-1; i += 2 {
-		parts[i] = harden(parts[i])
+	parts := strings.Split(s, "`")
+	for i, part := range parts {
+		if i%2 == 1 && i < len(parts)-1 {
+			parts[i] = strings.ReplaceAll(part, " ", hardSpace)
+		} else {
+			parts[i] = hardenNumbers(part)
+		}
 	}
 	return strings.Join(parts, "`")
+}
+
+// hardenNumbers hardens each space that has a digit before it and a group of
+// three behind it, as grouped writes them.
+func hardenNumbers(s string) string {
+	digits := func(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
+	var b strings.Builder
+	for i := range len(s) {
+		if s[i] == ' ' && i > 0 && digits(s[i-1:i]) == 1 && digits(s[i+1:]) == 3 {
+			b.WriteString(hardSpace)
+		} else {
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
 }
 
 // grouped writes n with its thousands set apart by spaces, as ISO 80000-1 does.
