@@ -21,6 +21,10 @@ func (f *File) Relocate(move func(Pos) Pos) {
 			for k := range s.To {
 				s.To[k].Pos = move(s.To[k].Pos)
 				s.To[k].Source = move(s.To[k].Source)
+				for l := range s.To[k].Again {
+					n := &s.To[k].Again[l]
+					n.Pos, n.Source = move(n.Pos), move(n.Source)
+				}
 			}
 		}
 	}

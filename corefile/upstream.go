@@ -32,6 +32,21 @@ type To struct {
 	Source Pos
 	// Reason says why it cannot be asked (DL014); empty where it can.
 	Reason string
+	// Again lists where else the stanza names the same upstream, which CoreDNS
+	// leaves out.
+	Again []Naming
+}
+
+// Naming is a place that names an upstream.
+type Naming struct {
+	Text   string // as written in the Corefile
+	Pos           // there
+	Source Pos    // the line of the file that Text names; zero without a file
+}
+
+// Names lists every place that names the upstream, at least one.
+func (t To) Names() []Naming {
+	return append([]Naming{{t.Text, t.Pos, t.Source}}, t.Again...)
 }
 
 // The reasons for which an upstream cannot be asked.
@@ -74,9 +89,10 @@ func (r *reader) upstreams(f Forward, args []argument) ([]To, error) {
 
 // addTo leaves out what asks the same address in the same way, the first kept.
 func addTo(all []To, t To) []To {
-	for _, o := range all {
+	for i, o := range all {
 		same := o.Scheme == t.Scheme && o.Addr == t.Addr && strings.EqualFold(o.ServerName, t.ServerName)
 		if same && (t.Addr.Addr().IsValid() || o.Text == t.Text) {
+			all[i].Again = append(o.Again, t.Names()...)
 			return all
 		}
 	}
