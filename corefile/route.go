@@ -1,5 +1,7 @@
 package corefile
 
+import "slices"
+
 // routes are the blocks that serve a zone on a listener, in the file's order.
 type routes map[Listener]map[string][]int
 
@@ -91,4 +93,23 @@ func (b Block) steps(name string) ([]step, *taker) {
 		}
 	}
 	return steps, nil
+}
+
+// Alike reports whether the file treats a fresh name under one zone as it does
+// one under the other: the same blocks get both at every listener, the same
+// stanzas take them, and the same plugins answer or doubt them.
+func (f File) Alike(one, other string) bool {
+	a, b := sample(one), sample(other)
+	for l := range f.routes {
+		if !slices.Equal(f.route(l, a), f.route(l, b)) {
+			return false
+		}
+	}
+	for _, block := range f.Blocks {
+		if !slices.Equal(block.sieve.taking(a), block.sieve.taking(b)) ||
+			slices.ContainsFunc(block.takers, func(t taker) bool { return t.takes(a) != t.takes(b) }) {
+			return false
+		}
+	}
+	return true
 }

@@ -103,8 +103,11 @@ type Options struct {
 
 // Check is one upstream × one zone × one transport.
 type Check struct {
-	Upstream  Upstream
-	Zone      string // fully qualified, lower case
+	Upstream Upstream
+	Zone     string // fully qualified, lower case
+	// OptOut is a zone below the root, where Zone is the root, that some probes
+	// go under since a denial there cannot be used again; empty: none do.
+	OptOut    string
 	Transport Transport
 	// Listeners are those of the server that forwards to the upstream.
 	Listeners []Listener
@@ -135,6 +138,7 @@ type Plan struct {
 func New(servers []Server, o Options) Plan {
 	var p Plan
 	seen := map[Listener]bool{}
+	beneath := optOut(servers)
 	for _, s := range servers {
 		for _, l := range s.Listeners {
 			if !seen[l] {
@@ -143,13 +147,13 @@ func New(servers []Server, o Options) Plan {
 			}
 		}
 		for _, u := range s.Upstreams {
-			p.Checks = append(p.Checks, checks(s, u, o)...)
+			p.Checks = append(p.Checks, checks(s, u, beneath, o)...)
 		}
 	}
 	return p
 }
 
-func checks(s Server, u Upstream, o Options) []Check {
+func checks(s Server, u Upstream, optOut string, o Options) []Check {
 	over := o.Transports
 	if u.Transport != "" {
 		over = []Transport{u.Transport}
@@ -166,6 +170,10 @@ func checks(s Server, u Upstream, o Options) []Check {
 	}
 	var cs []Check
 	for _, c.Zone = range s.Zones {
+		c.OptOut = ""
+		if c.Zone == "." {
+			c.OptOut = optOut
+		}
 		for _, c.Transport = range over {
 			cs = append(cs, c)
 		}

@@ -3,8 +3,11 @@ package probe
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/miekg/dns"
+
+	"github.com/dnsloop/dnsloop/plan"
 )
 
 // kind is what the stand-in takes a question for.
@@ -72,13 +75,23 @@ func hasOPT(query []byte, q question) bool {
 
 var rootServers = []byte("\x0croot-servers\x03net\x00")
 
+// parents are the names right above those of the root's probes.
+var parents = func() [][]byte {
+	names := [][]byte{[]byte(rootZone)}
+	for _, zone := range plan.OptOutZones {
+		names = append(names, []byte(packZone(zone)))
+	}
+	return names
+}()
+
 // isHealthCheck reports whether a question is one that forwarders are watched
-// with, or that validation brings along: anything about the root (CoreDNS and
-// Unbound ask ". NS", validators ". DNSKEY"), the addresses of the root servers
-// (dnsdist asks "a.root-servers.net A"), key tags (RFC 8145: "_ta-4f66. NULL").
+// with, or that a probe brings along: anything about the root (CoreDNS and
+// Unbound ask ". NS", validators ". DNSKEY") or a zone that its probes go under
+// ("com. DS"), the addresses of the root servers (dnsdist asks
+// "a.root-servers.net A"), key tags (RFC 8145: "_ta-4f66. NULL").
 func isHealthCheck(q question) bool {
 	name := q.name
-	if len(name) == 1 {
+	if slices.ContainsFunc(parents, func(p []byte) bool { return bytes.EqualFold(p, name) }) {
 		return true
 	}
 	first := name[1 : 1+name[0]]

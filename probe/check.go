@@ -42,6 +42,7 @@ type check struct {
 	o       *Options
 	lane    *lane
 	zone    string // wire form
+	optOut  string // likewise; empty: none
 	sibling *check // the same upstream and zone over the other transport
 
 	started instant
@@ -102,6 +103,23 @@ func (c *check) nextType() uint16 {
 		}
 	}
 	return mix[c.Sent%len(mix)]
+}
+
+// nextShape chooses how the name of the next probe looks. A validating
+// resolver may answer from the denials that it holds (RFC 8198): one of the
+// root's NSEC records is enough for all names that begin with a digit, and
+// those of a busy resolver are enough for all. So digits and letters take turns,
+// and two of eight probes for the root go under a zone whose denials are of no
+// use for another name. Their places are such that none is the first, which
+// concerns nobody but the root, that a forwarder which takes turns among two,
+// three or four servers sends them to different ones, and that they are of the
+// types TXT and A in the default mix: behind a filter on one there is the other.
+func (c *check) nextShape() uint32 {
+	shape := uint32(c.Sent%2) * letters
+	if i := c.Sent % DefaultProbes; c.optOut != "" && (i == 2 || i == 7) {
+		shape |= optOut
+	}
+	return shape
 }
 
 // step is what a check does next.

@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 
 	"github.com/miekg/dns"
 )
@@ -97,11 +98,14 @@ func (p *probe) question() string {
 	return question{name: b[:len(b)-4], qtype: p.qtype}.String()
 }
 
-// packZone is a zone's name in wire form.
-func packZone(zone string) (string, error) {
+// packZone is the name in wire form of a zone that the plan has checked.
+func packZone(zone string) string {
 	var b [maxNameLen + 1]byte
 	n, err := dns.PackDomainName(zone, b[:], 0, nil, false)
-	return string(b[:n]), err
+	if err != nil {
+		panic(fmt.Sprintf("zone %q was not checked: %v", zone, err))
+	}
+	return string(b[:n])
 }
 
 // checkReply validates a message with question q against the probe that it

@@ -89,7 +89,7 @@ func (r *run) send(c *check) {
 	}
 	p := &r.spare[0]
 	r.spare = r.spare[1:]
-	p.draw(c, c.nextType(), uint32(c.Sent%2)*letters)
+	p.draw(c, c.nextType(), c.nextShape())
 	p.sent = now()
 	c.onSend(p)
 	r.underWay++

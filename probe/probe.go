@@ -25,9 +25,10 @@ type probe struct {
 	marks     atomic.Uint32
 }
 
-// The marks of a probe: how its labels are written, and what became of it.
+// The marks of a probe: how its name is written, and what became of it.
 const (
 	letters  uint32 = 1 << iota // else digits
+	optOut                      // under the check's opt-out zone, else under its own
 	returned                    // it came home
 	replied                     // the upstream answered it
 	settled                     // the prober's: answered, lost or given up
@@ -46,9 +47,13 @@ func (p *probe) first(mark uint32) bool { return p.marks.Or(mark)&mark == 0 }
 
 func (p *probe) has(mark uint32) bool { return p.marks.Load()&mark != 0 }
 
+// zone is what the probe's two labels stand under, in wire form.
 func (p *probe) zone() string {
-	if p.check == nil {
+	switch {
+	case p.check == nil:
 		return rootZone
+	case p.has(optOut):
+		return p.check.optOut
 	}
 	return p.check.zone
 }

@@ -71,12 +71,11 @@ func newRun(ctx context.Context, s *StandIn, checks []plan.Check, results []Resu
 		if c.Unprobed != "" {
 			continue
 		}
-		zone, err := packZone(c.Zone)
-		if err != nil {
-			panic(fmt.Sprintf("zone %q was not checked: %v", c.Zone, err))
-		}
 		ck := &r.checks[i]
-		*ck = check{Check: c, Result: &results[i], o: &r.o, zone: zone, types: slices.Clone(types), index: -1}
+		*ck = check{Check: c, Result: &results[i], o: &r.o, zone: packZone(c.Zone), types: slices.Clone(types), index: -1}
+		if c.OptOut != "" {
+			ck.optOut = packZone(c.OptOut)
+		}
 		r.open++
 		k := key{c.Upstream.Addr, c.Upstream.Name, c.Upstream.URL, c.Transport}
 		if lanes[k] == nil {
