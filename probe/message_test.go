@@ -163,7 +163,7 @@ func TestHealthChecks(t *testing.T) {
 }
 
 // FuzzHear throws packets at the stand-in: no panic, nothing answered that is a
-// response, no refusal larger than what was asked.
+// response, no NXDOMAIN, no refusal larger than what was asked.
 func FuzzHear(f *testing.F) {
 	for _, s := range []string{"", "\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01"} {
 		f.Add([]byte(s))
@@ -178,6 +178,9 @@ func FuzzHear(f *testing.F) {
 		}
 		if msg[2]&0x80 != 0 {
 			t.Fatalf("a response was answered: %x", msg)
+		}
+		if rcode := out[3] & 0xf; rcode != dns.RcodeSuccess && rcode != dns.RcodeRefused {
+			t.Fatalf("%x was answered %s", msg, rcodeName(rcode))
 		}
 		if out[3]&0xf == dns.RcodeRefused && len(out) > len(msg) {
 			t.Fatalf("%d octets refused with %d", len(msg), len(out))
