@@ -158,6 +158,7 @@ func (c command) probe(ctx context.Context, o options, j *verdict.Input) {
 	}
 	replied := probe.Alive(ctx, plainUpstreams(j.Plan))
 	j.Results = s.Probe(ctx, j.Plan.Checks, o.probe)
+	j.Ears = s.Ears() // one may have failed since
 	for addr := range replied() {
 		for i, ch := range j.Plan.Checks {
 			if r := &j.Results[i]; ch.Upstream.Addr == addr && r.Failure == probe.Silent && r.Answered == 0 {

@@ -112,7 +112,7 @@ func failureOf(err error) Failure {
 		errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EINVAL),
 		errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return Unreachable
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, os.ErrInvalid):
+	case outOfDescriptors(err), errors.Is(err, os.ErrInvalid):
 		return NotProbed
 	}
 	return NoFailure

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -211,6 +212,8 @@ func stateOf(err error) State {
 		return Held
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		return Denied
+	case outOfDescriptors(err):
+		return Exhausted
 	}
 	return Unavailable
 }
@@ -218,7 +221,11 @@ func stateOf(err error) State {
 // testEars sends one probe straight to each bound address, all at once. What
 // does not hear it is deaf: a firewall, or a socket that shares the port.
 func (s *StandIn) testEars(ctx context.Context, own []netip.Addr) {
-	deaf := make(chan *Ear)
+	type outcome struct {
+		ear *Ear
+		err error
+	}
+	outcomes := make(chan outcome)
 	tested := 0
 	for i := range s.ears {
 		e := &s.ears[i]
@@ -226,21 +233,50 @@ func (s *StandIn) testEars(ctx context.Context, own []netip.Addr) {
 			continue
 		}
 		tested++
-		go func() {
-			if s.hears(ctx, earAddr(e.Addr, own), e.Transport) {
-				e = nil
-			}
-			deaf <- e
-		}()
+		go func() { outcomes <- outcome{e, s.hears(ctx, earAddr(e.Addr, own), e.Transport)} }()
 	}
 	for range tested {
-		if e := <-deaf; e != nil && ctx.Err() == nil { // else it was not tested to the end
-			e.State, e.Err = Deaf, errDeaf
+		switch o := <-outcomes; {
+		case o.err == nil, ctx.Err() != nil: // or it was not tested to the end
+		case outOfDescriptors(o.err):
+			o.ear.State, o.ear.Err = Exhausted, o.err
+		default:
+			o.ear.State, o.ear.Err = Deaf, o.err
 		}
 	}
+	s.starve(nil) // what kept nobody from being heard is past
 }
 
 var errDeaf = errors.New("bound, but a question sent straight to it was not heard: a firewall, or another socket on the same port")
+
+// LoopbackDown is why a test was not heard where the loopback interface, which
+// it names, is down. All that a host sends to itself goes through that.
+type LoopbackDown string
+
+func (e LoopbackDown) Error() string {
+	return fmt.Sprintf("bound, but the interface %s is down, and with it the way from this host to itself", string(e))
+}
+
+// whyDeaf is why a question that was sent to an address here was not heard, as
+// far as it can be known for certain.
+func whyDeaf() error {
+	all, err := net.Interfaces()
+	if err != nil {
+		return errDeaf
+	}
+	for _, i := range all {
+		if i.Flags&(net.FlagLoopback|net.FlagUp) == net.FlagLoopback {
+			return LoopbackDown(i.Name)
+		}
+	}
+	return errDeaf
+}
+
+// outOfDescriptors reports whether this process or the whole system may open no
+// more files.
+func outOfDescriptors(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
 
 // earAddr is where an ear is tested: a wildcard at loopback, or at an address
 // of this host where loopback is not up.
@@ -261,8 +297,10 @@ func earAddr(addr netip.AddrPort, own []netip.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(to, addr.Port())
 }
 
-// hears reports whether a probe sent straight to an address is heard here.
-func (s *StandIn) hears(ctx context.Context, addr netip.AddrPort, over plan.Transport) bool {
+// hears sends a probe straight to an address. The error says why it is not heard
+// here.
+func (s *StandIn) hears(ctx context.Context, addr netip.AddrPort, over plan.Transport) error {
+	var exhausted error
 	for range earTries {
 		p, heard := new(probe), make(chan struct{})
 		p.draw(nil, typeHINFO, 0)
@@ -270,16 +308,25 @@ func (s *StandIn) hears(ctx context.Context, addr netip.AddrPort, over plan.Tran
 		s.names.add(p)
 		c, err := say(ctx, addr, over, p)
 		if err != nil {
+			if outOfDescriptors(err) {
+				exhausted = err
+			}
 			continue
 		}
 		select {
 		case <-heard:
 			c.Close()
-			return true
+			return nil
 		case <-time.After(earWait):
 		case <-ctx.Done():
 		}
 		c.Close()
 	}
-	return false
+	if exhausted == nil && over != plan.UDP {
+		exhausted = s.starving() // it was connected to, and could not accept
+	}
+	if exhausted != nil {
+		return exhausted
+	}
+	return whyDeaf()
 }

@@ -17,6 +17,7 @@ const (
 	Denied      State = "denied"      // EACCES: no right to bind a port this low
 	Unavailable State = "unavailable" // not an address of this host, or no such family
 	Deaf        State = "deaf"        // bound, but its own test was not heard
+	Exhausted   State = "exhausted"   // EMFILE, ENFILE: no file descriptor was left for it, for its test, or for who came to it
 )
 
 // Ear is one address and transport of the stand-in.

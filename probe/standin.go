@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +34,7 @@ type StandIn struct {
 	conns   map[*net.TCPConn]bool // accepted
 	closed  bool
 	strays  map[strayKey]int
+	starved error // why a connection could not be accepted
 
 	wg sync.WaitGroup
 }
@@ -42,8 +44,32 @@ type strayKey struct {
 	from  netip.Addr
 }
 
-// Ears are the addresses the stand-in was to listen on, with what became of each.
-func (s *StandIn) Ears() []Ear { return s.ears }
+// Ears are the addresses the stand-in was to listen on, with what became of each
+// so far: one that hears its own test may run out of file descriptors later.
+func (s *StandIn) Ears() []Ear {
+	ears := slices.Clone(s.ears)
+	if err := s.starving(); err != nil {
+		for i := range ears {
+			if e := &ears[i]; e.State == Listening && e.Transport != plan.UDP {
+				e.State, e.Err = Exhausted, err
+			}
+		}
+	}
+	return ears
+}
+
+// starve notes that a connection could not be accepted, and why.
+func (s *StandIn) starve(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.starved = err
+}
+
+func (s *StandIn) starving() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.starved
+}
 
 // Strays are the foreign questions heard so far.
 func (s *StandIn) Strays() []Stray {
@@ -155,7 +181,10 @@ func (s *StandIn) accept(l *net.TCPListener, serve func(*net.TCPConn)) {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			time.Sleep(time.Millisecond) // out of file descriptors: do not spin
+			if outOfDescriptors(err) {
+				s.starve(err)
+			}
+			time.Sleep(time.Millisecond) // do not spin
 			continue
 		}
 		if !s.adopt(c) {

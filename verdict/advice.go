@@ -76,6 +76,7 @@ type scene struct {
 	Detail    string
 	Alive     bool        // silent, but up
 	State     probe.State // what became of the listener (DL009)
+	Loopback  string      // the loopback interface, where that is down (DL009)
 	Holders   []Holder    // DL009, DL015
 	Listed    int         // how many nameservers the file lists (DL011)
 

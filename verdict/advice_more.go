@@ -183,6 +183,14 @@ func stops(holders []Holder) []string {
 	return out
 }
 
+// moreDescriptors is what a process needs that has run out of them. A Go program
+// raises its soft limit to the hard one by itself.
+var moreDescriptors = []string{
+	"raise the hard limit in the shell that starts it, as root: `ulimit -n 1024` (`ulimit -Hn` shows what it is)",
+	"in a systemd unit write `LimitNOFILE=1024`",
+	"where the error says `in system`, the whole machine has none left: `sysctl fs.file-nr` shows used and most, `sysctl -w fs.file-max=…` raises it",
+}
+
 func adviseListener(s scene) []string {
 	switch s.State {
 	case probe.Denied:
@@ -196,7 +204,17 @@ func adviseListener(s scene) []string {
 				"or run as user 0 with NET_BIND_SERVICE",
 			"if the server will serve on another port, say so: `--listen :1053`",
 		}
+	case probe.Exhausted:
+		return append([]string{"This process had no file descriptor left, so what comes home there is not heard. A firewall or " +
+			"another server has no part in it."}, moreDescriptors...)
 	case probe.Deaf:
+		if s.Loopback != "" {
+			return []string{
+				"What a host sends to one of its own addresses goes through its loopback interface. That is down, so the stand-in " +
+					"could not hear its own test, and whoever asks this server from this host will not be heard either.",
+				"`ip link set " + s.Loopback + " up`",
+			}
+		}
 		return []string{
 			"The stand-in holds an address but did not hear its own test there, so silence proves nothing. " +
 				"A firewall, a redirect, or a second socket on the same port takes the packets.",
@@ -313,8 +331,12 @@ func adviseNotProbed(s scene) []string {
 	if s.Detail != "" {
 		why = "(" + s.Detail + ")"
 	}
+	meaning := fmt.Sprintf("%s was not asked %s. Nothing is known of where its questions go.", s.Upstream, why)
+	if strings.Contains(s.Detail, "too many open files") { // EMFILE, and ENFILE with more behind
+		return append([]string{meaning}, moreDescriptors...)
+	}
 	return []string{
-		fmt.Sprintf("%s was not asked %s. Nothing is known of where its questions go.", s.Upstream, why),
+		meaning,
 		"where the name or the address is filled in later, check the finished file, or name the address: `dnsloop ADDRESS`",
 	}
 }

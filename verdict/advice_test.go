@@ -169,6 +169,10 @@ func TestAdvice(t *testing.T) {
 			[]string{"`sudo dnsloop`", "setcap cap_net_bind_service=+ep", "no_new_privs voids that", "ip_unprivileged_port_start", "`--listen :1053`"},
 			[]string{"systemctl stop"}},
 		{"deaf", scene{Code: "DL009", State: probe.Deaf}, []string{"`nft list ruleset`", "did not hear its own test"}, []string{"systemctl"}},
+		{"deaf, loopback down", scene{Code: "DL009", State: probe.Deaf, Loopback: "lo"}, []string{"`ip link set lo up`"}, []string{"nft"}},
+		{"exhausted", scene{Code: "DL009", State: probe.Exhausted}, []string{"`ulimit -n 1024`", "`LimitNOFILE=1024`"}, []string{"nft", "systemctl"}},
+		{"not probed for want of descriptors", with(target, func(s *scene) { s.Code, s.Detail = "DL014", "socket: too many open files" }),
+			[]string{"`ulimit -n 1024`", "`LimitNOFILE=1024`"}, []string{"filled in later"}},
 		{"unavailable", scene{Code: "DL009", State: probe.Unavailable}, []string{"`ip -brief address`"}, []string{"systemctl"}},
 		{"circle", scene{Code: "DL010", Upstream: upstream("127.0.0.1:1053", "Corefile", 4)}, []string{"in Corefile line 4", "`except ZONE`"}, nil},
 		{"no nameserver", scene{Code: "DL011", Kind: kindResolvConf, Upstream: plan.Upstream{Source: plan.Source{File: "r.conf"}}},
@@ -210,7 +214,7 @@ func TestAdvice(t *testing.T) {
 // scenes is every code in every situation that changes its words.
 func scenes(yield func(scene)) {
 	failures := []probe.Failure{probe.Refused, probe.Unreachable, probe.BadTLS, probe.ErrorRcode, probe.Silent}
-	states := []probe.State{probe.Held, probe.Denied, probe.Unavailable, probe.Deaf}
+	states := []probe.State{probe.Held, probe.Denied, probe.Unavailable, probe.Deaf, probe.Exhausted}
 	for _, code := range Codes {
 		for _, kind := range []string{kindTarget, kindResolvConf, kindCorefile} {
 			for _, up := range []string{"127.0.0.53:53", "10.0.0.9:5353", "[::]:53"} {

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,15 +14,15 @@ import (
 )
 
 // couldHear reports whether a loop through the check's upstream could have been
-// heard. It could not where nothing listens, where an ear failed its own test
-// (whatever deafens one may deafen another), or where every address at which
-// such a loop would come home, in the upstream's own family where the server
-// serves that, is one that the stand-in lacks.
+// heard. It could not where nothing listens, where an ear failed its own test or
+// lacked a file descriptor (whatever deafens one may deafen another), or where
+// every address at which such a loop would come home, in the upstream's own family
+// where the server serves that, is one that the stand-in lacks.
 func (in Input) couldHear(c plan.Check) bool {
 	heard := false
 	for _, e := range in.Ears {
 		heard = heard || e.State == probe.Listening
-		if e.State == probe.Deaf {
+		if e.State == probe.Deaf || e.State == probe.Exhausted {
 			return false
 		}
 	}
@@ -147,7 +148,12 @@ func (in Input) lackingFinding(lacking []probe.Ear) Finding {
 	state := lacking[0].State
 	var names []string
 	var holders []Holder
+	var loopback probe.LoopbackDown
 	for _, e := range lacking {
+		if e.State == probe.Exhausted {
+			state = e.State // what this run lacked, not what others have
+		}
+		errors.As(e.Err, &loopback)
 		name := fmt.Sprintf("%s %s (%s)", e.Addr, e.Transport, e.State)
 		names = append(names, name)
 		for _, h := range in.Facts.Holders {
@@ -164,12 +170,17 @@ func (in Input) lackingFinding(lacking []probe.Ear) Finding {
 	if len(holders) > 0 {
 		message += ", held by " + holders[0].String()
 	}
-	if state == probe.Held {
+	switch {
+	case state == probe.Held:
 		message += ": the server itself cannot bind there"
+	case state == probe.Exhausted:
+		message += ": dnsloop ran out of file descriptors"
+	case state == probe.Deaf && loopback != "":
+		message += fmt.Sprintf(": the interface %s is down", string(loopback))
 	}
 	return Finding{
 		Code: "DL009", Level: levelOf("DL009"), Message: message,
-		Advice: advice(scene{Code: "DL009", State: state, Holders: holders, Listen: in.listens(), Resolved: in.Facts.Resolved, Kubernetes: in.Facts.Kubernetes}),
+		Advice: advice(scene{Code: "DL009", State: state, Loopback: string(loopback), Holders: holders, Listen: in.listens(), Resolved: in.Facts.Resolved, Kubernetes: in.Facts.Kubernetes}),
 	}
 }
 

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -156,6 +157,8 @@ func TestVerdicts(t *testing.T) {
 		"local, loopback bound":           {scenario{upstream: "127.0.0.53", udp: answered, tcp: answered, ears: ears("0.0.0.0:53 held", "127.0.0.1:53 listening", "10.0.0.1:53 held")}, "risk DL003; risk DL003; risk 0"},
 		"one of two named is held":        {scenario{upstream: other, listen: []string{"127.0.0.1:53", "10.0.0.1:53"}, udp: answered, tcp: answered, ears: ears("127.0.0.1:53 listening", "10.0.0.1:53 held")}, "unknown DL009; unknown DL009; unknown 3"},
 		"loopback listener, far upstream": {scenario{upstream: other, listen: []string{"127.0.0.1:53"}, udp: answered, tcp: answered}, "clear; clear; clear 0"},
+		"no descriptor for one":           {scenario{upstream: other, udp: answered, tcp: answered, ears: ears("0.0.0.0:53 listening", "[::]:53 exhausted")}, "unknown DL009; unknown DL009; unknown 3"},
+		"no descriptor for a wildcard":    {scenario{upstream: other, udp: answered, tcp: answered, ears: ears("0.0.0.0:53 exhausted", "[::]:53 listening")}, "unknown DL009; unknown DL009; unknown 3"},
 		"a return, though half deaf":      {scenario{upstream: other, udp: returned, tcp: answered, ears: ears("0.0.0.0:53 listening", "[::]:53 deaf")}, "loop DL001; unknown DL009; loop 1"},
 		"nowhere to listen": {scenario{upstream: "127.0.0.53", ears: ears("0.0.0.0:53 denied", "[::]:53 denied"), change: func(in *Input) {
 			for i := range in.Plan.Checks {
@@ -314,5 +317,30 @@ func TestListenerFindings(t *testing.T) {
 	if len(r.Findings) != 1 || r.Findings[0].Code != "DL009" || !strings.Contains(r.Findings[0].Message, "systemd-resolve (pid 7)") ||
 		!strings.Contains(r.Findings[0].Message, "the server itself cannot bind there") {
 		t.Errorf("%+v: want DL009 that names systemd-resolve", r.Findings)
+	}
+}
+
+// What kept the stand-in from hearing is said where it is known, and nobody
+// else is blamed.
+func TestDeafForAReason(t *testing.T) {
+	for _, tt := range []struct {
+		states  []string
+		err     error
+		message string
+		advice  string
+	}{
+		{[]string{"0.0.0.0:53 held", "[::]:53 exhausted"}, errors.New("socket: too many open files"), "dnsloop ran out of file descriptors", "`ulimit -n 1024`"},
+		{[]string{"0.0.0.0:53 deaf"}, probe.LoopbackDown("lo"), "the interface lo is down", "`ip link set lo up`"},
+		{[]string{"0.0.0.0:53 deaf"}, errors.New("not heard"), "0.0.0.0:53 tcp (deaf)", "`nft list ruleset`"},
+	} {
+		in := scenario{upstream: "10.0.0.2", udp: answered, tcp: answered, ears: ears(tt.states...)}.input(t)
+		for i := range in.Ears {
+			in.Ears[i].Err = tt.err
+		}
+		fs := Judge(in).Findings
+		if len(fs) != 1 || fs[0].Code != "DL009" || !strings.HasSuffix(fs[0].Message, tt.message) ||
+			!slices.ContainsFunc(fs[0].Advice, func(s string) bool { return strings.Contains(s, tt.advice) }) {
+			t.Errorf("%v, %v: %+v: want DL009 that ends with %q and advises %q", tt.states, tt.err, fs, tt.message, tt.advice)
+		}
 	}
 }
