@@ -48,6 +48,7 @@ func (c command) check(ctx context.Context, o options) (int, error) {
 		Plan:    plan.New(in.servers, o.plan),
 		Files:   in.files,
 		Remarks: in.remarks,
+		Lines:   in.lines,
 		Docs:    in.docs,
 		NoProbe: o.plan.NoProbe,
 		FailOn:  o.failOn,

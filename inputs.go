@@ -23,9 +23,10 @@ type inputs struct {
 	servers []plan.Server
 	files   []verdict.File
 	remarks []verdict.Remark
-	kubelet bool             // what a kubelet hands on is among them
-	docs    map[string][]int // the lines on which a manifest's documents begin
-	lookups time.Duration    // that looking up names took, of the run's time
+	kubelet bool                // what a kubelet hands on is among them
+	lines   map[string][][]byte // of each file
+	docs    map[string][]int    // the lines on which a manifest's documents begin
+	lookups time.Duration       // that looking up names took, of the run's time
 }
 
 // input is a file among the arguments.
@@ -38,7 +39,7 @@ type input struct {
 
 // read turns the arguments into servers: all targets are one, each file is one.
 func (c command) read(ctx context.Context, o options) (inputs, error) {
-	in := inputs{docs: map[string][]int{}}
+	in := inputs{lines: map[string][][]byte{}, docs: map[string][]int{}}
 	targets := plan.Server{Listeners: o.listeners, Zones: o.zones}
 	files := slices.Clone(o.files)
 	for _, a := range o.args {
@@ -58,7 +59,7 @@ func (c command) read(ctx context.Context, o options) (inputs, error) {
 	if len(targets.Upstreams) > 0 {
 		in.servers = append(in.servers, targets)
 	}
-	r := reader{command: c, o: o, in: &in, lines: map[string][][]byte{}}
+	r := reader{command: c, o: o, in: &in}
 	for i := range files {
 		if err := r.load(&files[i]); err != nil {
 			return in, err
@@ -70,10 +71,9 @@ func (c command) read(ctx context.Context, o options) (inputs, error) {
 // reader turns files into servers.
 type reader struct {
 	command
-	o     options
-	in    *inputs
-	lines map[string][][]byte // of each file, for the comments in them
-	node  *nodeFile           // stands for every /etc/resolv.conf that the others name
+	o    options
+	in   *inputs
+	node *nodeFile // stands for every /etc/resolv.conf that the others name
 }
 
 // nodeFile is a node's resolv.conf, given beside a Corefile or manifest.
@@ -85,7 +85,7 @@ type nodeFile struct {
 
 // load reads a file and tells its kind.
 func (r *reader) load(f *input) error {
-	if _, twice := r.lines[f.name]; twice && f.name == "-" {
+	if _, twice := r.in.lines[f.name]; twice && f.name == "-" {
 		return errors.New("-: standard input can be read once")
 	}
 	var err error
@@ -117,7 +117,7 @@ func (r *reader) load(f *input) error {
 // remember keeps the lines of a file, for the comments in them and for changes
 // to them.
 func (r *reader) remember(name string, data []byte) {
-	r.lines[name] = bytes.Split(data, []byte("\n"))
+	r.in.lines[name] = bytes.Split(data, []byte("\n"))
 }
 
 func readBounded(name string) ([]byte, error) {
@@ -189,14 +189,11 @@ func (r *reader) resolvConf(f input) error {
 	return nil
 }
 
-// annotate gives upstreams the text of their lines, and marks those that the
-// user allows, by --allow or by a comment at the line that names them.
+// annotate marks the upstreams that the user allows, by --allow or by a comment
+// at the line that names them.
 func (r *reader) annotate(us []plan.Upstream) {
 	for i := range us {
 		u := &us[i]
-		if lines := r.lines[u.Source.File]; u.Source.Line > 0 && u.Source.Line <= len(lines) {
-			u.Line = string(bytes.TrimRight(lines[u.Source.Line-1], "\r"))
-		}
 		u.Allowed = cmp.Or(r.o.allow.reason(u.Addr), r.comment(u.Source), r.comment(u.Via))
 	}
 }
@@ -208,7 +205,7 @@ var allowMark = []byte("dnsloop:allow")
 // comment is the reason that a comment gives for the upstreams of a line; empty
 // where there is none.
 func (r *reader) comment(at plan.Source) string {
-	lines := r.lines[at.File]
+	lines := r.in.lines[at.File]
 	for n := at.Line; n >= max(1, at.Line-1) && n <= len(lines); n-- {
 		before, reason, ok := bytes.Cut(lines[n-1], allowMark)
 		before = bytes.TrimSpace(before)

@@ -82,6 +82,7 @@ func (r *reader) kubelet(name string, k kube.Kubelet) error {
 	if err != nil {
 		return err
 	}
+	r.remember(k.ResolvConf, data)
 	conf, err := resolvconf.Parse(k.ResolvConf, bytes.NewReader(data))
 	if err != nil {
 		return err
@@ -120,7 +121,7 @@ func (r *reader) manifest(ctx context.Context, f input) error {
 	for _, p := range m.Problems {
 		r.remark("DL018", verdict.Clear, plan.Source{File: f.name, Line: p.Line}, p.Reason)
 	}
-	for i, line := range r.lines[f.name] {
+	for i, line := range r.in.lines[f.name] {
 		if i == 0 || bytes.HasPrefix(line, []byte("---")) {
 			r.in.docs[f.name] = append(r.in.docs[f.name], i+1)
 		}

@@ -50,8 +50,6 @@ type Upstream struct {
 	Source Source
 	// Via is the line of the Corefile that names the file of Source.
 	Via Source
-	// Line is the text of the line at Source, where a change to it is to be worded.
-	Line string
 	// Allowed is why the user means this upstream to be what it is, local
 	// perhaps: what is only a risk is then no more than a note. Empty: not allowed.
 	Allowed string

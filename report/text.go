@@ -251,11 +251,11 @@ func (p *page) remedies(remedies []verdict.Remedy) {
 			p.paragraph(p.faint, "  ", fmt.Sprintf("%s, from %s", strings.Join(r.Addresses, ", "), r.From))
 		}
 		if r.Old != "" {
-			p.put(p.faint, "  - "+r.Old)
+			p.put(p.faint, "  - "+strings.TrimSuffix(r.Old, "\r"))
 			p.newline()
 		}
 		for _, line := range r.New {
-			p.put(p.strong, "  + "+line)
+			p.put(p.strong, "  + "+strings.TrimSuffix(line, "\r"))
 			p.newline()
 		}
 	}

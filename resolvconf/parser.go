@@ -75,7 +75,7 @@ func (p *parser) nameserver(n int, text string, fields []string) {
 		}
 		return
 	}
-	ns := Nameserver{Addr: c, Line: n, Text: strings.TrimSuffix(text, "\r"), CoreDNS: coreDNS}
+	ns := Nameserver{Addr: c, Line: n, CoreDNS: coreDNS}
 	if glibc {
 		ns.Addr = g.addr()
 		ns.Glibc = p.glibc < maxNS

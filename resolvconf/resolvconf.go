@@ -30,8 +30,6 @@ type Nameserver struct {
 	// address keeps its IPv6 zone: on others no reader heeds it.
 	Addr netip.Addr
 	Line int // from 1
-	// Text is the line as it stands, without its end.
-	Text string
 	// Glibc says that the C library asks it: it takes the first three
 	// (MAXNS in <resolv.h>).
 	Glibc bool

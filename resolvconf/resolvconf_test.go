@@ -25,8 +25,8 @@ func TestParse(t *testing.T) {
 	}
 	want := File{
 		Nameservers: []Nameserver{
-			{Addr: netip.MustParseAddr("192.0.2.1"), Line: 2, Text: "nameserver 192.0.2.1 ", Glibc: true, CoreDNS: true},
-			{Addr: netip.MustParseAddr("fe80::1%eth0"), Line: 3, Text: "nameserver  fe80::1%eth0", Glibc: true, CoreDNS: true},
+			{Addr: netip.MustParseAddr("192.0.2.1"), Line: 2, Glibc: true, CoreDNS: true},
+			{Addr: netip.MustParseAddr("fe80::1%eth0"), Line: 3, Glibc: true, CoreDNS: true},
 		},
 		Search:   []string{"example.com"},
 		Options:  []string{"rotate"},

@@ -62,9 +62,6 @@ type scene struct {
 	Kind     string // of the input that names the upstream
 	Old      string // the text of the line at Upstream.Source
 	Word     string // the word of a Corefile's line that is the upstream
-	// Kept lists the nameservers of the same resolv.conf, or of the same line of
-	// a Corefile, that stay in it.
-	Kept []netip.Addr
 
 	// LastHop is where the first return came from, Direct that nobody sat
 	// between; both are zero without a return.
@@ -86,10 +83,12 @@ type scene struct {
 	Listen     string // "0.0.0.0:53", where the server will serve
 
 	// Clean lists addresses that this run probed and found clear, and
-	// CleanFrom the file that names them, Partly not them alone.
+	// CleanFrom the file that names them, Partly not them alone. Lines are the
+	// changes that put them into the lines that name the upstream.
 	Clean     []netip.AddrPort
 	CleanFrom string
 	Partly    bool
+	Lines     []Remedy
 }
 
 // advice words what a finding means and what to do about it: the meaning
@@ -217,7 +216,13 @@ func adviseOwnService(s scene) []string {
 	out := []string{"The address belongs to the DNS service in front of this very server, so what it forwards there comes back to it. " +
 		"CoreDNS's loop plugin then ends the process, and the pod shows CrashLoopBackOff, or runs out of memory."}
 	if s.Kind == kindCorefile {
-		return append(out, fmt.Sprintf("in %s forward to a server outside the cluster instead of %s", place(s.Upstream.Source), short(s.Upstream.Addr)), runAgain)
+		for _, r := range s.Lines {
+			out = append(out, r.Change)
+		}
+		if len(s.Lines) == 0 {
+			out = append(out, fmt.Sprintf("in %s forward to a server outside the cluster instead of %s", place(s.Upstream.Source), short(s.Upstream.Addr)))
+		}
+		return append(out, runAgain)
 	}
 	return append(out,
 		fmt.Sprintf("in %s set `dnsPolicy: Default`, so that the pod is given the node's file (left out, it is ClusterFirst)", place(s.Upstream.Source)),
@@ -297,22 +302,30 @@ const handOn = "on the node, in " + kubeletConfig + " write `resolvConf: FILE`, 
 // replaceInCluster is replace for a file that the kubelet hands on to pods.
 func (s scene) replaceInCluster() []string {
 	var out []string
-	node, moved := s.kubeletFix()
-	file, edited := s.fileFix()
-	if edited {
-		file.Change = "on the node, " + file.Change
+	var edits []string
+	for _, r := range s.Lines {
+		change := r.Change
+		if r.File == s.Upstream.Source.File {
+			change = "on the node, " + change
+		}
+		edits = append(edits, change)
 	}
+	node, moved := s.kubeletFix()
 	switch {
 	case moved:
 		out = append(out, node.Change, beatsFile(s.CleanFrom), "`systemctl restart kubelet`", newPods)
-		switch {
-		case edited && s.here():
-			out = append(out, "or switch off the DNS cache behind that address, and "+file.Change)
-		case edited:
-			out = append(out, "or, "+file.Change)
+		for i, edit := range edits {
+			switch {
+			case i > 0:
+				out = append(out, "and "+edit)
+			case s.here():
+				out = append(out, "or switch off the DNS cache behind that address, and "+edit)
+			default:
+				out = append(out, "or, "+edit)
+			}
 		}
-	case edited:
-		out = append(out, file.Change, newPods)
+	case len(edits) > 0:
+		out = append(append(out, edits...), newPods)
 	default:
 		out = append(out, s.findReal(), handOn, beatsFile("FILE"), "`systemctl restart kubelet`", newPods,
 			"or switch off the DNS cache on the node, and restore "+systemResolvConf+" with the real upstreams")

@@ -303,13 +303,19 @@ func adviseLine(s scene) []string {
 }
 
 func adviseCircle(s scene) []string {
-	return []string{
-		"Blocks of this configuration forward to each other, so a question between them goes round and never leaves. " +
-			"CoreDNS's loop plugin sees this only for the first zone of a block.",
-		fmt.Sprintf("in %s, or in one of the other lines of the circle, forward to a server outside", place(s.Upstream.Source)),
-		"or narrow one `forward` to its own zone, or add `except ZONE`, so that the circle does not close",
-		runAgain,
+	out := []string{"Blocks of this configuration forward to each other, so a question between them goes round and never leaves. " +
+		"CoreDNS's loop plugin sees this only for the first zone of a block."}
+	for _, r := range remedies(s) {
+		out = append(out, r.Change)
 	}
+	if len(out) > 1 {
+		out = append(out, "one line of a circle is enough: the others then lead out of it")
+	} else {
+		out = append(out, fmt.Sprintf("in %s, or in one of the other lines of the circle, forward to a server outside", place(s.Upstream.Source)))
+	}
+	return append(out,
+		"or narrow one `forward` to its own zone, or add `except ZONE`, so that the circle does not close",
+		runAgain)
 }
 
 func adviseChain(s scene) []string {

@@ -40,7 +40,32 @@ func with(s scene, change func(*scene)) scene {
 }
 
 // verified is a scene in which one real upstream was found clear.
-func verified(s *scene) { s.Clean, s.CleanFrom = addrs("10.0.0.2:53"), resolvedUplinks }
+func verified(s *scene) {
+	s.Clean, s.CleanFrom = addrs("10.0.0.2:53"), resolvedUplinks
+	edited(s)
+}
+
+// edited gives a scene the change of its resolv.conf's line, beside addresses
+// that stay in the file.
+func edited(s *scene, stay ...string) {
+	if s.Kind != kindResolvConf {
+		return
+	}
+	at := s.Upstream.Source
+	in := Input{Clean: s.Clean, CleanFrom: s.CleanFrom, Lines: map[string][][]byte{at.File: make([][]byte, max(1, at.Line))}}
+	in.Lines[at.File][max(0, at.Line-1)] = []byte(s.Old)
+	c := choice{choiceKey: choiceKey{&resolvConf, plan.Source{File: at.File}}}
+	c.guilty = []mention{{spot{at, ""}, s.Upstream.Addr, c.choiceKey}}
+	for _, a := range addrs(stay...) {
+		c.stays = append(c.stays, mention{addr: a})
+	}
+	changes := map[spot]Remedy{}
+	in.change(&c, changes)
+	s.Lines = nil
+	for _, r := range changes {
+		s.Lines = append(s.Lines, r)
+	}
+}
 
 func cluster(s *scene) { s.Kubernetes = true }
 
@@ -97,7 +122,8 @@ func TestAdvice(t *testing.T) {
 				"leaves every other pod",
 			}, nil},
 		{"loop in a cluster, another line of the file is clear", with(with(stub("DL001"), cluster), func(s *scene) {
-			s.Clean, s.CleanFrom, s.Kept = addrs("10.0.0.2:53"), "/etc/resolv.conf", []netip.Addr{netip.MustParseAddr("10.0.0.2")}
+			s.Clean, s.CleanFrom = addrs("10.0.0.2:53"), "/etc/resolv.conf"
+			edited(s, "10.0.0.2:53")
 		}),
 			[]string{"on the node, in /etc/resolv.conf line 2 delete `nameserver 127.0.0.53`; `nameserver 10.0.0.2` stays", "`forward . 10.0.0.2`"},
 			[]string{"resolvConf:", "FILE"}},
@@ -108,9 +134,9 @@ func TestAdvice(t *testing.T) {
 				"if it is clear, forward to it instead of 10.0.0.9:53"}, nil},
 		{"target replaced", with(with(target, verified), func(s *scene) { s.Code = "DL002" }),
 			[]string{"forward to 10.0.0.2:53 instead of 10.0.0.9:53", "will serve (0.0.0.0:53)"}, []string{"nameserver"}},
-		{"Corefile, verified", with(with(stub("DL001"), verified), func(s *scene) {
+		{"Corefile, verified", with(with(stub("DL001"), func(s *scene) {
 			s.Kind, s.Upstream, s.Direct = kindCorefile, upstream("127.0.0.53:53", "Corefile", 7), true
-		}),
+		}), verified),
 			[]string{"in Corefile line 7 forward to 10.0.0.2 instead of 127.0.0.53"}, []string{"nameserver ", "ln -sf"}},
 		{"Corefile, nothing verified", with(stub("DL002"), func(s *scene) {
 			s.Kind, s.Upstream = kindCorefile, upstream("127.0.0.1:1053", "Corefile", 7)
@@ -299,7 +325,7 @@ func TestAdviceUnknownCode(t *testing.T) {
 func TestAdviceCarriesRemedies(t *testing.T) {
 	n := 0
 	scenes(func(s scene) {
-		if !slices.Contains([]string{"DL001", "DL002", "DL003", "DL004", "DL005"}, s.Code) {
+		if !slices.Contains(guilty, s.Code) {
 			return
 		}
 		all := strings.Join(advice(s), "\n")
@@ -319,11 +345,8 @@ func TestRemedies(t *testing.T) {
 	file := func(line int, old string) scene {
 		return scene{Kind: kindResolvConf, Upstream: upstream("127.0.0.53:53", "r.conf", line), Old: old, CleanFrom: "up.conf"}
 	}
-	kept := func(ss ...string) (out []netip.Addr) {
-		for _, s := range ss {
-			out = append(out, netip.MustParseAddr(s))
-		}
-		return out
+	clean := func(ss ...string) func(*scene) {
+		return func(s *scene) { s.Clean = addrs(ss...); edited(s) }
 	}
 	tests := []struct {
 		name  string
@@ -331,41 +354,42 @@ func TestRemedies(t *testing.T) {
 		want  []Remedy
 	}{
 		{"nothing clean", file(2, "nameserver 127.0.0.53"), nil},
-		{"one", with(file(2, "nameserver 127.0.0.53  "), func(s *scene) { s.Clean = addrs("10.0.0.2:53") }), []Remedy{{
+		{"one", with(file(2, "nameserver 127.0.0.53  "), clean("10.0.0.2:53")), []Remedy{{
 			Change: "in r.conf line 2 write `nameserver 10.0.0.2` instead of `nameserver 127.0.0.53`",
 			File:   "r.conf", Line: 2, Old: "nameserver 127.0.0.53  ", New: []string{"nameserver 10.0.0.2"}, Addresses: []string{"10.0.0.2:53"},
 		}}},
 		{"never more than three in the file", with(file(2, "nameserver 127.0.0.53"), func(s *scene) {
-			s.Kept = kept("10.0.0.9")
 			s.Clean = addrs("10.0.0.2:53", "[fd00::2]:53", "10.0.0.4:53")
+			edited(s, "10.0.0.9:53")
 		}), []Remedy{{
 			Change: "in r.conf line 2 write `nameserver 10.0.0.2` and `nameserver fd00::2` instead of `nameserver 127.0.0.53`",
 			File:   "r.conf", Line: 2, Old: "nameserver 127.0.0.53", New: []string{"nameserver 10.0.0.2", "nameserver fd00::2"},
 			Addresses: []string{"10.0.0.2:53", "[fd00::2]:53"},
 		}}},
 		{"a full file", with(file(2, "nameserver 127.0.0.53"), func(s *scene) {
-			s.Kept = kept("10.0.0.7", "10.0.0.8", "10.0.0.9")
 			s.Clean = addrs("10.0.0.2:53", "10.0.0.3:53")
+			edited(s, "10.0.0.7:53", "10.0.0.8:53", "10.0.0.9:53")
 		}), []Remedy{{
 			Change: "in r.conf line 2 write `nameserver 10.0.0.2` instead of `nameserver 127.0.0.53`",
 			File:   "r.conf", Line: 2, Old: "nameserver 127.0.0.53", New: []string{"nameserver 10.0.0.2"}, Addresses: []string{"10.0.0.2:53"},
 		}}},
 		{"already there", with(file(2, "nameserver 127.0.0.53"), func(s *scene) {
-			s.Kept, s.Clean = kept("10.0.0.2", "10.0.0.3"), addrs("10.0.0.2:53", "10.0.0.3:53")
+			s.Clean = addrs("10.0.0.2:53", "10.0.0.3:53")
+			edited(s, "10.0.0.2:53", "10.0.0.3:53")
 		}), []Remedy{{
 			Change: "in r.conf line 2 delete `nameserver 127.0.0.53`; `nameserver 10.0.0.2` and `nameserver 10.0.0.3` stay",
 			File:   "r.conf", Line: 2, Old: "nameserver 127.0.0.53", Addresses: []string{"10.0.0.2:53", "10.0.0.3:53"},
 		}}},
-		{"no nameserver line yet", with(file(0, ""), func(s *scene) { s.Clean = addrs("10.0.0.2:53") }), []Remedy{{
+		{"no nameserver line yet", with(file(0, ""), clean("10.0.0.2:53")), []Remedy{{
 			Change: "add `nameserver 10.0.0.2` to r.conf",
 			File:   "r.conf", New: []string{"nameserver 10.0.0.2"}, Addresses: []string{"10.0.0.2:53"},
 		}}},
-		{"a port that the file cannot say", with(file(2, "nameserver 127.0.0.53"), func(s *scene) { s.Clean = addrs("10.0.0.2:5353") }), nil},
-		{"a long line is not quoted", with(file(2, "nameserver 127.0.0.53 # "+strings.Repeat("x", 70)), func(s *scene) { s.Clean = addrs("10.0.0.2:53") }), []Remedy{{
+		{"a port that the file cannot say", with(file(2, "nameserver 127.0.0.53"), clean("10.0.0.2:5353")), nil},
+		{"a long line is not quoted", with(file(2, "nameserver 127.0.0.53 # "+strings.Repeat("x", 70)), clean("10.0.0.2:53")), []Remedy{{
 			Change: "in r.conf line 2 write `nameserver 10.0.0.2` instead of `nameserver 127.0.0.53`",
 			File:   "r.conf", Line: 2, Old: "nameserver 127.0.0.53 # " + strings.Repeat("x", 70), New: []string{"nameserver 10.0.0.2"}, Addresses: []string{"10.0.0.2:53"},
 		}}},
-		{"standard input", with(file(2, "nameserver 127.0.0.53"), func(s *scene) { s.Upstream.Source.File = "-"; s.Clean = addrs("10.0.0.2:53") }), []Remedy{{
+		{"standard input", with(file(2, "nameserver 127.0.0.53"), func(s *scene) { s.Upstream.Source.File = "-"; clean("10.0.0.2:53")(s) }), []Remedy{{
 			Change: "in the file on standard input line 2 write `nameserver 10.0.0.2` instead of `nameserver 127.0.0.53`",
 			File:   "-", Line: 2, Old: "nameserver 127.0.0.53", New: []string{"nameserver 10.0.0.2"}, Addresses: []string{"10.0.0.2:53"},
 		}}},
@@ -380,7 +404,8 @@ func TestRemedies(t *testing.T) {
 				Addresses: []string{"10.0.0.2:53", "10.0.0.3:5353"},
 			}}},
 		{"cluster", with(file(2, "nameserver 127.0.0.53"), func(s *scene) {
-			s.Kubernetes, s.Zone, s.Clean = true, "corp.example.", addrs("10.0.0.2:53")
+			s.Kubernetes, s.Zone = true, "corp.example."
+			clean("10.0.0.2:53")(s)
 		}), []Remedy{
 			{Change: "on the node, in /var/lib/kubelet/config.yaml write `resolvConf: up.conf`, so that pods get those upstreams", Addresses: []string{"10.0.0.2:53"}},
 			{Change: "quick fix: in the Corefile write `forward corp.example. 10.0.0.2` instead of `forward corp.example. /etc/resolv.conf`", Addresses: []string{"10.0.0.2:53"}},

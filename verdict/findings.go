@@ -14,7 +14,7 @@ import (
 )
 
 // guilty are the codes whose cure is another upstream.
-var guilty = []string{"DL001", "DL002", "DL003", "DL004", "DL005", "DL006"}
+var guilty = []string{"DL001", "DL002", "DL003", "DL004", "DL005", "DL006", "DL010"}
 
 // risky are the codes that make a risk, which the user may allow.
 var risky = []string{"DL003", "DL004", "DL005", "DL006", "DL016"}
@@ -24,14 +24,15 @@ var risky = []string{"DL003", "DL004", "DL005", "DL006", "DL016"}
 func (in Input) findings(checks []CheckReport) ([]Finding, []Remedy) {
 	var fs []Finding
 	var rs []Remedy
-	for _, group := range byUpstream(checks) {
-		f, r := in.ofUpstream(group, checks)
+	groups := byUpstream(checks)
+	in.Clean = slices.DeleteFunc(slices.Clone(in.Clean), func(a netip.AddrPort) bool {
+		return slices.ContainsFunc(groups, func(g []CheckReport) bool { return g[0].Upstream.Addr == a && isGuilty(g) })
+	})
+	cures := in.cures(groups)
+	for _, group := range groups {
+		f, r := in.ofUpstream(group, cures[group[0].Upstream])
 		fs = append(fs, f...)
-		for _, r := range r {
-			if !slices.ContainsFunc(rs, func(o Remedy) bool { return o.Change == r.Change }) {
-				rs = append(rs, r)
-			}
-		}
+		rs = append(rs, r...)
 	}
 	for _, f := range in.Files {
 		fs = append(fs, in.ofFile(f)...)
@@ -52,7 +53,7 @@ func (in Input) findings(checks []CheckReport) ([]Finding, []Remedy) {
 			cmp.Compare(a.Source.Line, b.Source.Line),
 		)
 	})
-	return fs, rs
+	return fs, inOrder(rs)
 }
 
 // docOf is the document of a manifest that a line stands in; a "---" on the
@@ -84,7 +85,7 @@ func byUpstream(checks []CheckReport) [][]CheckReport {
 
 // ofUpstream words the findings of one upstream, each code once for all its
 // zones and transports.
-func (in Input) ofUpstream(group, all []CheckReport) ([]Finding, []Remedy) {
+func (in Input) ofUpstream(group []CheckReport, c cure) ([]Finding, []Remedy) {
 	var fs []Finding
 	var rs []Remedy
 	told := false
@@ -103,7 +104,7 @@ func (in Input) ofUpstream(group, all []CheckReport) ([]Finding, []Remedy) {
 				with = append(with, c)
 			}
 		}
-		s := in.scene(code, with, all)
+		s := in.scene(code, with, c)
 		f := Finding{Code: code, Level: levelOf(code), Message: in.message(code, with), Source: s.Upstream.Source}
 		if s.Upstream.Own != "" {
 			f.Level = Error
@@ -147,7 +148,7 @@ func (in Input) ofRemark(m Remark) Finding {
 }
 
 // scene gathers what the advice on one finding is worded from.
-func (in Input) scene(code string, with, all []CheckReport) scene {
+func (in Input) scene(code string, with []CheckReport, cure cure) scene {
 	c := with[0]
 	s := scene{
 		Code:       code,
@@ -162,13 +163,13 @@ func (in Input) scene(code string, with, all []CheckReport) scene {
 		Resolved:   in.Facts.Resolved,
 		Kubernetes: in.Facts.Kubernetes,
 		Listen:     c.listenNames(),
+		Old:        in.line(c.Upstream.Source),
 		Clean:      in.Clean,
 		CleanFrom:  in.CleanFrom,
 		Partly:     in.CleanPartly,
 	}
 	if c.Route != nil && c.Upstream.Via.File == "" {
-		s.Kind, s.Old, s.Word = kindCorefile, c.Upstream.Line, c.Route.To(c.Route.Path().Hop).Text
-		s.keep(all, func(u plan.Upstream) bool { return u.Source == c.Upstream.Source })
+		s.Kind, s.Word = kindCorefile, c.Route.To(c.Route.Path().Hop).Text
 	}
 	if s.Kind == kindTarget && c.Route == nil && c.Upstream.Source.File != "" {
 		s.Kind = kindKubelet
@@ -180,37 +181,14 @@ func (in Input) scene(code string, with, all []CheckReport) scene {
 		s.LastHop, s.Direct = rets[0].From, rets[0].Direct
 	}
 	for _, f := range in.Files {
-		if f.Name != c.Upstream.Source.File {
-			continue
+		if f.Name == c.Upstream.Source.File {
+			s.Kind, s.Listed = kindResolvConf, len(f.Conf.Nameservers)
 		}
-		s.Kind = kindResolvConf
-		s.Listed = len(f.Conf.Nameservers)
-		for _, ns := range f.Conf.Nameservers {
-			if ns.Line == c.Upstream.Source.Line {
-				s.Old = ns.Text
-			}
-		}
-		s.keep(all, func(u plan.Upstream) bool { return u.Source.File == f.Name })
+	}
+	if len(cure.clean) > 0 {
+		s.Clean, s.CleanFrom, s.Lines = cure.clean, cure.from, cure.lines
 	}
 	return s
-}
-
-// keep finds the plain upstreams beside the one of the scene that were probed
-// and found clear where they stand: nothing nearer can be offered.
-func (s *scene) keep(all []CheckReport, beside func(plan.Upstream) bool) {
-	var clean []netip.AddrPort
-	for _, group := range byUpstream(all) {
-		u := group[0].Upstream
-		if u.Transport == "" && beside(u) && !slices.ContainsFunc(group, func(c CheckReport) bool {
-			return c.Verdict != Clear || !c.Probed
-		}) {
-			s.Kept = append(s.Kept, u.Addr.Addr())
-			clean = append(clean, u.Addr)
-		}
-	}
-	if len(clean) > 0 {
-		s.Clean, s.CleanFrom = clean, s.Upstream.Source.File
-	}
 }
 
 func (in Input) service(a netip.Addr) string {

@@ -21,7 +21,8 @@ type Input struct {
 	Strays  []probe.Stray
 	Files   []File // the resolv.conf files among the inputs
 	Remarks []Remark
-	Docs    map[string][]int // the lines on which the documents of a manifest begin
+	Lines   map[string][][]byte // of the files, without their newlines
+	Docs    map[string][]int    // the lines on which the documents of a manifest begin
 	Facts   Facts
 
 	NoProbe bool // nothing was sent, by request
@@ -325,14 +326,20 @@ func (f FailOn) exitStatus(v Verdict, stopped bool) int {
 	return ExitClear
 }
 
-// GuiltyZones lists the zones, each once, for which some upstream should be
+// GuiltyZones lists the zones, each once, of the upstreams that should be
 // replaced. Others are worth offering only if they are clear under all of these.
 func GuiltyZones(in Input) []string {
 	var zones []string
-	for _, c := range Judge(in).Checks {
-		if c.Verdict != Clear && !slices.Contains(zones, c.Zone) &&
-			slices.ContainsFunc(c.Codes, func(code string) bool { return slices.Contains(guilty, code) }) {
-			zones = append(zones, c.Zone)
+	seen := map[string]bool{}
+	for _, group := range byUpstream(Judge(in).Checks) {
+		if !isGuilty(group) {
+			continue
+		}
+		for _, c := range group {
+			if !seen[c.Zone] {
+				seen[c.Zone] = true
+				zones = append(zones, c.Zone)
+			}
 		}
 	}
 	return zones

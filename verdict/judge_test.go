@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"slices"
@@ -228,7 +229,7 @@ func file(t *testing.T, text string, results ...probe.Result) Input {
 		t.Fatal(err)
 	}
 	ls, _ := plan.ParseListen(":53")
-	in := Input{Files: []File{{Name: "f", Conf: conf}}, Results: results, Ears: ears("0.0.0.0:53 listening", "[::]:53 listening"), Facts: Facts{Own: thisHost, Service: resolvconf.Service}}
+	in := Input{Files: []File{{Name: "f", Conf: conf}}, Lines: map[string][][]byte{"f": bytes.Split([]byte(text), []byte("\n"))}, Results: results, Ears: ears("0.0.0.0:53 listening", "[::]:53 listening"), Facts: Facts{Own: thisHost, Service: resolvconf.Service}}
 	in.Plan = plan.New([]plan.Server{plan.FromResolvConf("f", conf, ls, []string{"."})}, plan.Options{Transports: []plan.Transport{plan.UDP}})
 	return in
 }

@@ -22,17 +22,24 @@ const dnsPort = 53
 // the same scene carries each Change word for word.
 func remedies(s scene) []Remedy {
 	var out []Remedy
-	if s.inCluster() {
-		for _, fix := range []func() (Remedy, bool){s.kubeletFix, s.corefileFix} {
-			if r, ok := fix(); ok {
-				out = append(out, r)
-			}
+	add := func(r Remedy, ok bool) {
+		if ok {
+			out = append(out, r)
 		}
 	}
-	if r, ok := s.fileFix(); ok {
-		out = append(out, r)
+	switch {
+	case s.Upstream.Own != "": // whatever file its pod is given
+		return s.Lines
+	case s.Code == "DL006": // the kubelet writes the file, and would do so again
+		add(s.corefileFix())
+		return out
+	case s.inCluster():
+		add(s.kubeletFix())
+		add(s.corefileFix())
+	default:
+		add(s.words())
 	}
-	return out
+	return append(out, s.Lines...)
 }
 
 // kubeletFix has the kubelet hand on the file that names the clean upstreams.
@@ -55,80 +62,47 @@ func (s scene) corefileFix() (Remedy, bool) {
 		s.zone(), shorts(s.Clean, " "), systemResolvConf)), true
 }
 
-// fileFix changes the line that names the guilty upstream, or the target of
-// the command line.
-func (s scene) fileFix() (Remedy, bool) {
+// words says in words alone what to replace, where no line of a file names the
+// upstream: it stands on the command line, or comes from a variable.
+func (s scene) words() (Remedy, bool) {
 	src := s.Upstream.Source
 	switch {
-	case len(s.Clean) == 0, s.Kind == kindKubelet: // whose remedy is another file
+	case len(s.Lines) > 0, len(s.Clean) == 0:
+		return Remedy{}, false
+	case s.Kind == kindKubelet, s.Kind == kindResolvConf: // a remedy is another file, or that file with another port
 		return Remedy{}, false
 	case src.File == "":
-		return s.remedy(s.Clean, fmt.Sprintf("forward to %s instead of %s", and(s.Clean, netip.AddrPort.String), s.Upstream)), true
-	case s.Kind != kindResolvConf:
-		return s.forwardFix(), true
-	}
-	return s.nameserverFix()
-}
-
-// forwardFix rewrites one line of a Corefile: the guilty word goes, and the
-// clean upstreams take its place unless they stand in the line already. Where
-// the word is not in the line (a variable, an import), the change is said in
-// words alone.
-func (s scene) forwardFix() Remedy {
-	src := s.Upstream.Source
-	words := strings.Fields(s.Old)
-	i := slices.Index(words, s.Word)
-	if i < 0 || s.Word == "" {
-		return s.remedy(s.Clean, fmt.Sprintf("in %s forward to %s instead of %s",
-			place(src), shorts(s.Clean, " "), cmp.Or(s.Word, short(s.Upstream.Addr))))
-	}
-	var clean []string
-	if len(s.Kept) == 0 {
-		clean = strings.Split(shorts(s.Clean, " "), " ")
-	}
-	line := strings.Join(slices.Replace(slices.Clone(words), i, i+1, clean...), " ")
-	indent := s.Old[:strings.Index(s.Old, words[0])]
-	r := s.remedy(s.Clean, fmt.Sprintf("in %s write `%s` instead of `%s`", place(src), line, strings.Join(words, " ")))
-	r.File, r.Line, r.Old, r.New = src.File, src.Line, s.Old, []string{indent + line}
-	return r
-}
-
-// nameserverFix rewrites one line of a resolv.conf. Addresses that the file
-// keeps are not written twice, and no more are added than its readers take.
-func (s scene) nameserverFix() (Remedy, bool) {
-	var use, add []netip.AddrPort
-	room := max(1, maxNameservers-len(s.Kept))
-	for _, a := range s.Clean {
-		switch {
-		case a.Port() != dnsPort: // which a nameserver line cannot say
-		case slices.Contains(s.Kept, a.Addr()):
-			use = append(use, a)
-		case len(add) < room:
-			use, add = append(use, a), append(add, a)
+		var others []string
+		for _, a := range s.Clean {
+			others = append(others, a.String())
 		}
+		return s.remedy(s.Clean, fmt.Sprintf("forward to %s instead of %s", and(others), s.Upstream)), true
 	}
-	if len(use) == 0 {
-		return Remedy{}, false
+	return s.remedy(s.Clean, fmt.Sprintf("in %s forward to %s instead of %s",
+		place(src), shorts(s.Clean, " "), cmp.Or(s.Word, short(s.Upstream.Addr)))), true
+}
+
+// inOrder lists remedies, each once: first those that are a sentence alone, in
+// the order told, then the lines of each file, the last line first. So none is
+// moved by another before its turn.
+func inOrder(all []Remedy) []Remedy {
+	files := map[string]int{} // the order in which they were told; 0: none
+	seen := map[string]bool{}
+	var out []Remedy
+	for _, r := range all {
+		if seen[r.Change] {
+			continue
+		}
+		seen[r.Change] = true
+		if _, told := files[r.File]; !told && r.File != "" {
+			files[r.File] = len(files) + 1
+		}
+		out = append(out, r)
 	}
-	src := s.Upstream.Source
-	quoted := func(a netip.AddrPort) string { return "`" + nameserver(a) + "`" }
-	var change string
-	switch {
-	case src.Line == 0 && len(add) == 0:
-		return Remedy{}, false // nothing to delete, nothing to add
-	case src.Line == 0:
-		change = fmt.Sprintf("add %s to %s", and(add, quoted), fileName(src))
-	case len(add) == 0:
-		change = fmt.Sprintf("in %s delete `%s`; %s %s", place(src), s.oldLine(), and(use, quoted), stay(len(use)))
-	default:
-		change = fmt.Sprintf("in %s write %s instead of `%s`", place(src), and(add, quoted), s.oldLine())
-	}
-	r := s.remedy(use, change)
-	r.File, r.Line, r.Old = src.File, src.Line, s.Old
-	for _, a := range add {
-		r.New = append(r.New, nameserver(a))
-	}
-	return r, true
+	slices.SortStableFunc(out, func(a, b Remedy) int {
+		return cmp.Or(cmp.Compare(files[a.File], files[b.File]), cmp.Compare(b.Line, a.Line))
+	})
+	return out
 }
 
 // remedy is a change that puts addresses, all found clear, in use.
@@ -194,24 +168,11 @@ func shorts(addrs []netip.AddrPort, sep string) string {
 	return strings.Join(out, sep)
 }
 
-// and joins addresses as a sentence does: "a", "a and b", "a, b and c".
-func and(addrs []netip.AddrPort, word func(netip.AddrPort) string) string {
-	var b strings.Builder
-	for i, a := range addrs {
-		switch {
-		case i > 0 && i == len(addrs)-1:
-			b.WriteString(" and ")
-		case i > 0:
-			b.WriteString(", ")
-		}
-		b.WriteString(word(a))
+// and joins words as a sentence does: "a", "a and b", "a, b and c".
+func and(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
 	}
-	return b.String()
-}
-
-func stay(n int) string {
-	if n == 1 {
-		return "stays"
-	}
-	return "stay"
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
 }

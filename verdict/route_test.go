@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"bytes"
 	"net/netip"
 	"strings"
 	"testing"
@@ -106,14 +107,9 @@ func TestCorefileRemedy(t *testing.T) {
 			t.Fatal(err)
 		}
 		servers := plan.FromCorefile(f, false)
-		lines := strings.Split(text, "\n")
-		for _, s := range servers {
-			for i := range s.Upstreams {
-				s.Upstreams[i].Line = lines[s.Upstreams[i].Source.Line-1]
-			}
-		}
 		return Judge(Input{
-			Plan: plan.New(servers, plan.Options{Transports: []plan.Transport{plan.UDP}}), Results: results,
+			Lines: map[string][][]byte{"Corefile": bytes.Split([]byte(text), []byte("\n"))},
+			Plan:  plan.New(servers, plan.Options{Transports: []plan.Transport{plan.UDP}}), Results: results,
 			Ears: ears("0.0.0.0:53 listening", "[::]:53 listening"), Facts: Facts{Own: thisHost},
 			Clean: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.9:53")}, CleanFrom: "/run/systemd/resolve/resolv.conf",
 		})
