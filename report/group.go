@@ -110,7 +110,7 @@ func (g group) evidence() []string {
 		lines[0] = g.unprobed()
 	}
 	if first := g.first(); first != nil {
-		lines = append(lines, path(g.name, first.Direct), arrival(*first, returned))
+		lines = append(lines, path(g.name, first.Direct && !g.checks[0].Captured), arrival(*first, returned))
 	} else if g.verdict == verdict.Loop {
 		lines = append(lines, path(g.name, slices.Contains(g.checks[0].Codes, "DL002")))
 	}

@@ -64,9 +64,11 @@ type scene struct {
 	Word     string // the word of a Corefile's line that is the upstream
 
 	// LastHop is where the first return came from, Direct that nobody sat
-	// between; both are zero without a return.
-	LastHop netip.AddrPort
-	Direct  bool
+	// between, Captured that it did so from an address of another host; all are
+	// zero without a return.
+	LastHop  netip.AddrPort
+	Direct   bool
+	Captured bool
 	// Transport, Failure and Detail say what went wrong (DL007, DL012, DL014).
 	Transport plan.Transport
 	Failure   probe.Failure
@@ -151,6 +153,11 @@ func adviseLoop(s scene) []string {
 		meaning += fmt.Sprintf("%s answers there, and forwards to the address where this server will serve.", s.Service)
 	}
 	out := []string{meaning}
+	if s.Captured {
+		out = append(out, fmt.Sprintf("%s is no address of this host, yet the questions never left it: look for a rule that turns port %d "+
+			"around (`redirect`, `dnat`), with `nft list ruleset` or `iptables-save`. The upstream itself may be without fault",
+			s.Upstream.Addr.Addr(), s.Upstream.Addr.Port()))
+	}
 	if !s.here() || (!s.Direct && !s.Kubernetes) {
 		out = append(out, s.forwardsBack()...)
 	}

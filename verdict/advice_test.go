@@ -132,6 +132,10 @@ func TestAdvice(t *testing.T) {
 		}),
 			[]string{"at 10.0.0.7 (the last hop), or on the way to it from 10.0.0.9:53", "dnsmasq `server=`, unbound `forward-addr:`, BIND `forwarders`, CoreDNS `forward`",
 				"if it is clear, forward to it instead of 10.0.0.9:53"}, nil},
+		{"loop by a rule on this host", with(target, func(s *scene) {
+			s.Code, s.LastHop, s.Direct, s.Captured = "DL001", netip.MustParseAddrPort("10.0.0.1:4711"), true, true
+		}),
+			[]string{"10.0.0.9 is no address of this host", "turns port 53 around (`redirect`, `dnat`), with `nft list ruleset`", "may be without fault"}, []string{"last hop"}},
 		{"target replaced", with(with(target, verified), func(s *scene) { s.Code = "DL002" }),
 			[]string{"forward to 10.0.0.2:53 instead of 10.0.0.9:53", "will serve (0.0.0.0:53)"}, []string{"nameserver"}},
 		{"Corefile, verified", with(with(stub("DL001"), func(s *scene) {

@@ -178,7 +178,7 @@ func (in Input) scene(code string, with []CheckReport, cure cure) scene {
 		s.Failure, s.Detail = probe.NotProbed, c.Unprobed
 	}
 	if rets := c.Result.Returns; len(rets) > 0 {
-		s.LastHop, s.Direct = rets[0].From, rets[0].Direct
+		s.LastHop, s.Direct, s.Captured = rets[0].From, rets[0].Direct, c.Captured
 	}
 	for _, f := range in.Files {
 		if f.Name == c.Upstream.Source.File {

@@ -57,6 +57,12 @@ func (in Input) isHere(a netip.Addr) bool {
 	return plan.IsLocal(a) || slices.Contains(in.Facts.Own, a)
 }
 
+// isElsewhere reports whether an address is certainly none of this host's: those
+// that are must be known, and a link-local one may be anybody's.
+func (in Input) isElsewhere(a netip.Addr) bool {
+	return a.IsValid() && a.Zone() == "" && len(in.Facts.Own) > 0 && !in.isHere(a)
+}
+
 // servedBy reports whether an ear belongs to one of the check's listeners.
 func servedBy(c plan.Check, e probe.Ear) bool {
 	if e.State == probe.Unavailable && e.Addr.Addr().IsUnspecified() {

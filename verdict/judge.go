@@ -115,6 +115,8 @@ func (in Input) judge(c *CheckReport) {
 		return
 	}
 	home := c.homecoming()
+	c.Captured = home.direct && in.isElsewhere(c.Upstream.Addr.Addr())
+	home.direct = home.direct && !c.Captured
 	if home.loop {
 		add(Loop, "DL001")
 	} else if home.chain {

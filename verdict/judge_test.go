@@ -116,6 +116,8 @@ func TestVerdicts(t *testing.T) {
 		"one return over one transport":   {scenario{upstream: other, udp: returned, tcp: answered}, "loop DL001; clear; loop 1"},
 		"a return without an answer":      {scenario{upstream: other, udp: probe.Result{Sent: 1, Returned: 1, Returns: returned.Returns}, tcp: silent}, "loop DL001; loop DL012; loop 1"},
 		"straight from our own socket":    {scenario{upstream: "10.0.0.1", udp: direct, tcp: direct}, "loop DL001 DL002 DL004; loop DL001 DL002 DL004; loop 1"},
+		"turned around on its way":        {scenario{upstream: other, udp: direct, tcp: direct}, "loop DL001; loop DL001; loop 1"},
+		"own addresses not known":         {scenario{upstream: other, udp: direct, tcp: direct, change: func(in *Input) { in.Facts.Own = nil }}, "loop DL001 DL002; loop DL001 DL002; loop 1"},
 		"silence":                         {scenario{upstream: other, udp: silent, tcp: silent}, "unknown DL007; unknown DL007; unknown 3"},
 		"refused":                         {scenario{upstream: other, udp: refused, tcp: refused}, "unknown DL007; unknown DL007; unknown 3"},
 		"error rcodes":                    {scenario{upstream: other, udp: errored, tcp: errored}, "unknown DL007; unknown DL007; unknown 3"},

@@ -47,6 +47,9 @@ type CheckReport struct {
 	Result  probe.Result
 	Probed  bool     // false: judged by address and configuration alone
 	Codes   []string // of the findings that concern it, sorted
+	// Captured says that probes came straight back though the upstream is no
+	// address of this host: a rule turned them around, and it saw none of them.
+	Captured bool
 }
 
 // Remedy is a change that was tried as far as it can be: its addresses were
