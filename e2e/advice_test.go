@@ -37,7 +37,7 @@ func kubeletFile(line string) string {
 
 // advised is a host whose files close a loop, which following dnsloop's advice
 // must end. In its texts LOOP is a dnsmasq that forwards back to the host,
-// GOOD a server that resolves.
+// GOOD a server that resolves, SELF the host.
 type advised struct {
 	name  string
 	files map[string]string // by the path that the host sees
@@ -46,117 +46,11 @@ type advised struct {
 	pod   bool              // the server runs in a pod that the kubelet of the host hands a file to
 }
 
-// corefileOf is a Corefile that forwards to upstreams.
-func corefileOf(upstreams string) string {
-	return ".:53 {\n\tchaos\n\terrors\n\tforward . " + upstreams + " {\n\t\tmax_fails 2\n\t}\n}\n"
-}
-
-var advisedHosts = []advised{
-	{
-		name: "resolv.conf names the server itself",
-		files: map[string]string{
-			hostResolvConf: "# from the DHCP lease\nnameserver 127.0.0.53\noptions edns0 trust-ad\n",
-			resolvedFile:   "nameserver GOOD\n",
-			"Corefile":     corefileOf(hostResolvConf),
-		},
-		want: []string{"in /etc/resolv.conf line 2 write `nameserver GOOD` instead of `nameserver 127.0.0.53`"},
-	},
-	{
-		name: "resolv.conf has one nameserver that loops and one that does not",
-		files: map[string]string{
-			hostResolvConf: "nameserver LOOP\nnameserver GOOD\nsearch example.net\n",
-			"Corefile":     corefileOf(hostResolvConf),
-		},
-		want: []string{"in /etc/resolv.conf line 1 delete `nameserver LOOP`; `nameserver GOOD` stays"},
-	},
-	{
-		name: "resolv.conf has two nameservers that loop",
-		files: map[string]string{
-			hostResolvConf: "nameserver 127.0.0.53\nnameserver LOOP\n",
-			resolvedFile:   "nameserver GOOD\n",
-			"Corefile":     corefileOf(hostResolvConf),
-		},
-		want: []string{
-			"in /etc/resolv.conf line 1 write `nameserver GOOD` instead of `nameserver 127.0.0.53`",
-			"in /etc/resolv.conf line 2 write `nameserver GOOD` instead of `nameserver LOOP`",
-		},
-	},
-	{
-		name: "resolv.conf names nobody, which is the local host",
-		files: map[string]string{
-			hostResolvConf: "options edns0\n",
-			resolvedFile:   "nameserver GOOD\n",
-			"Corefile":     corefileOf(hostResolvConf),
-		},
-		want: []string{"add `nameserver GOOD` to /etc/resolv.conf"},
-	},
-	{
-		name:  "Corefile forwards to a loop",
-		files: map[string]string{resolvedFile: "nameserver GOOD\n", "Corefile": corefileOf("LOOP")},
-		args:  []string{"Corefile"},
-		want:  []string{"in Corefile line 4 write `forward . GOOD {` instead of `forward . LOOP {`"},
-	},
-	{
-		name:  "Corefile forwards to a loop and to a server",
-		files: map[string]string{"Corefile": corefileOf("LOOP GOOD")},
-		args:  []string{"Corefile"},
-		want:  []string{"in Corefile line 4 write `forward . GOOD {` instead of `forward . LOOP GOOD {`"},
-	},
-	{
-		name:  "Corefile forwards to a file whose second nameserver loops",
-		files: map[string]string{"up.conf": "nameserver GOOD\nnameserver LOOP\n", "Corefile": corefileOf("up.conf")},
-		args:  []string{"Corefile"},
-		want:  []string{"in up.conf line 2 delete `nameserver LOOP`; `nameserver GOOD` stays"},
-	},
-	{
-		name: "Corefile forwards to /etc/resolv.conf, which names the server itself",
-		files: map[string]string{
-			hostResolvConf: "nameserver 127.0.0.53\n",
-			resolvedFile:   "nameserver GOOD\n",
-			"Corefile":     corefileOf(hostResolvConf),
-		},
-		args: []string{"Corefile"},
-		want: []string{"in /etc/resolv.conf line 1 write `nameserver GOOD` instead of `nameserver 127.0.0.53`"},
-	},
-	{
-		name: "the kubelet hands on a resolv.conf that names the local host", pod: true,
-		files: map[string]string{
-			kubeletConfig:  kubeletFile("resolvConf: /etc/resolv.conf\n"),
-			hostResolvConf: "nameserver 127.0.0.53\n",
-			resolvedFile:   "nameserver GOOD\n",
-			"Corefile":     corefileOf(hostResolvConf),
-		},
-		want: []string{
-			"on the node, in /var/lib/kubelet/config.yaml write `resolvConf: /run/systemd/resolve/resolv.conf`, " +
-				"so that pods get those upstreams",
-			"quick fix: in the Corefile write `forward . GOOD` instead of `forward . /etc/resolv.conf`",
-			"in /etc/resolv.conf line 1 write `nameserver GOOD` instead of `nameserver 127.0.0.53`",
-		},
-	},
-	{
-		name: "the kubelet hands on the local host and a loop", pod: true,
-		files: map[string]string{
-			kubeletConfig:  kubeletFile(""),
-			hostResolvConf: "nameserver 127.0.0.53\nnameserver LOOP\n",
-			resolvedFile:   "nameserver GOOD\n",
-			"Corefile":     corefileOf(hostResolvConf),
-		},
-		args: []string{"--kubelet-config", kubeletConfig},
-		want: []string{
-			"on the node, in /var/lib/kubelet/config.yaml write `resolvConf: /run/systemd/resolve/resolv.conf`, " +
-				"so that pods get those upstreams",
-			"quick fix: in the Corefile write `forward . GOOD` instead of `forward . /etc/resolv.conf`",
-			"in /etc/resolv.conf line 1 write `nameserver GOOD` instead of `nameserver 127.0.0.53`",
-			"in /etc/resolv.conf line 2 write `nameserver GOOD` instead of `nameserver LOOP`",
-		},
-	},
-}
-
 // TestAdviceEndsTheLoop takes dnsloop's remedies from its JSON and follows them
 // to the letter: dnsloop must then find nothing, and the real server resolve.
 func TestAdviceEndsTheLoop(t *testing.T) {
 	need(t, "dnsmasq")
-	for _, a := range advisedHosts {
+	for _, a := range slices.Concat(advisedHosts, advisedCorefiles) {
 		t.Run(a.name, func(t *testing.T) {
 			t.Parallel()
 			a.follow(t)
@@ -169,7 +63,7 @@ func (a advised) follow(t *testing.T) {
 	h, back, good, pod := n.host(), n.host(), n.host(), n.host()
 	good.resolver()
 	back.dnsmasq(back.v4, 53, via(h.v4, 53, "#"))
-	names := strings.NewReplacer("LOOP", back.v4, "GOOD", good.v4)
+	names := strings.NewReplacer("LOOP", back.v4, "GOOD", good.v4, "SELF", h.v4)
 	lay := func() {
 		for path, text := range a.files {
 			write(t, h.real(path), names.Replace(text))
@@ -206,8 +100,7 @@ func (a advised) follow(t *testing.T) {
 }
 
 // ways are the ways out that remedies offer: each sentence is one by itself,
-// while the lines to edit belong together. These come last line first, so that
-// none moves before its turn.
+// while the lines to edit belong together, in the order in which they come.
 func ways(remedies []remedy) [][]remedy {
 	var out [][]remedy
 	var edits []remedy
@@ -218,7 +111,6 @@ func ways(remedies []remedy) [][]remedy {
 			edits = append(edits, m)
 		}
 	}
-	slices.SortFunc(edits, func(a, b remedy) int { return cmp.Compare(b.Line, a.Line) })
 	if len(edits) > 0 {
 		out = append(out, edits)
 	}
@@ -387,53 +279,4 @@ func setting(lines []string, text, old string) ([]string, error) {
 		lines = append(lines, text)
 	}
 	return lines, nil
-}
-
-// TestNoRemedyThatDoesNotHelp: what forwards back too, is silent, or is this
-// host itself is not offered, in whichever file it stands.
-func TestNoRemedyThatDoesNotHelp(t *testing.T) {
-	need(t, "dnsmasq")
-	for _, c := range []struct {
-		name  string
-		files map[string]string
-		args  []string
-	}{
-		{"the candidate loops", map[string]string{
-			hostResolvConf: "nameserver 127.0.0.53\n", resolvedFile: "nameserver LOOP\n"}, nil},
-		{"the candidate is silent", map[string]string{
-			hostResolvConf: "nameserver 127.0.0.53\n", resolvedFile: "nameserver SILENT\n"}, nil},
-		{"the candidate is this host", map[string]string{
-			hostResolvConf: "nameserver 127.0.0.53\n", resolvedFile: "nameserver SELF\nnameserver 127.0.0.1\n"}, nil},
-		{"the other nameserver loops", map[string]string{
-			hostResolvConf: "nameserver 127.0.0.53\nnameserver LOOP\n"}, nil},
-		{"the other nameserver is silent", map[string]string{
-			hostResolvConf: "nameserver 127.0.0.53\nnameserver SILENT\n"}, nil},
-		{"a Corefile's candidates loop and are silent", map[string]string{
-			"Corefile": corefileOf("LOOP"), resolvedFile: "nameserver SILENT\nnameserver LOOP\n"}, []string{"Corefile"}},
-		{"a Corefile's other upstream is silent", map[string]string{
-			"Corefile": corefileOf("LOOP SILENT")}, []string{"Corefile"}},
-		{"no candidate", map[string]string{hostResolvConf: "nameserver LOOP\n"}, nil},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			n := newNetwork(t)
-			h, back, silent := n.host(), n.host(), n.host()
-			back.dnsmasq(back.v4, 53, via(h.v4, 53, "#"))
-			silent.drop("udp", 53)
-			silent.drop("tcp", 53)
-			for path, text := range c.files {
-				write(t, h.real(path), strings.NewReplacer("LOOP", back.v4, "SILENT", silent.v4, "SELF", h.v4).Replace(text))
-			}
-			r, status, remedies, text := h.advise(t, c.args...)
-			r.expect(t, status, "loop", 1)
-			if len(remedies) > 0 {
-				t.Errorf("offered: %+v", remedies)
-			}
-			for _, step := range written.FindAllStringSubmatch(text, -1) {
-				if _, value, _ := strings.Cut(step[2], " "); strings.ContainsAny(value, "0123456789") {
-					t.Errorf("the text tells to write an address that nobody found clear: %q", step[0])
-				}
-			}
-		})
-	}
 }

@@ -187,9 +187,12 @@ func adviseLoopback(s scene) []string {
 }
 
 func adviseOwn(s scene) []string {
-	out := []string{fmt.Sprintf("%s is an address of this host, so a question to it is answered by whatever serves there: "+
-		"soon perhaps the server that asks. No probe came back this time.", s.Upstream)}
-	out = append(out, fmt.Sprintf("see who serves there: `ss -lntup 'sport = :%d'`", s.Upstream.Addr.Port()))
+	meaning := fmt.Sprintf("%s is an address of this host, so a question to it is answered by whatever serves there: "+
+		"soon perhaps the server that asks.", s.Upstream)
+	if !s.LastHop.IsValid() {
+		meaning += " No probe came back this time."
+	}
+	out := []string{meaning, fmt.Sprintf("see who serves there: `ss -lntup 'sport = :%d'`", s.Upstream.Addr.Port())}
 	out = append(out, s.replace()...)
 	return append(out, "leave it where another server holds that very address, and starts before this one")
 }
