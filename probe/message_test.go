@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -169,7 +170,11 @@ func FuzzHear(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	p := newProbe(nil, typeHINFO, 0)
-	f.Add(appendQuery(nil, p))
+	q := appendQuery(nil, p)
+	f.Add(q)
+	response := bytes.Clone(q)
+	response[2] |= flagQR >> 8
+	f.Add(response)
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		s := &StandIn{inbox: newInbox(), strays: map[strayKey]int{}}
 		out := s.hear(nil, msg, path{local: at("127.0.0.1:1")}, at("127.0.0.1:53"), "udp")
