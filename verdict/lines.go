@@ -80,11 +80,17 @@ func (in Input) cures(groups [][]CheckReport) map[plan.Upstream]cure {
 func (in Input) choices(groups [][]CheckReport) (map[plan.Upstream][]mention, map[choiceKey]*choice) {
 	names, choices := map[plan.Upstream][]mention{}, map[choiceKey]*choice{}
 	blamed, kept := map[spot]bool{}, map[spot]bool{}
+	type candidate struct {
+		choice *choice
+		addr   netip.AddrPort
+	}
+	found := map[candidate]bool{}
+	lines := in.nameservers()
 	for _, g := range groups {
 		if !isGuilty(g) {
 			continue
 		}
-		named, _ := in.mentions(g)
+		named, _ := in.mentions(g, lines)
 		for _, m := range named {
 			u := g[0].Upstream
 			names[u] = append(names[u], m)
@@ -99,10 +105,10 @@ func (in Input) choices(groups [][]CheckReport) (map[plan.Upstream][]mention, ma
 		}
 	}
 	for _, g := range groups {
-		if isGuilty(g) {
+		if len(names) == 0 || isGuilty(g) {
 			continue // and the line that names its file is not to blame
 		}
-		named, through := in.mentions(g)
+		named, through := in.mentions(g, lines)
 		for _, m := range append(named, through...) {
 			c := choices[m.choice]
 			if c == nil || blamed[m.spot] { // of one name an address may be guilty and another not
@@ -112,7 +118,8 @@ func (in Input) choices(groups [][]CheckReport) (map[plan.Upstream][]mention, ma
 				kept[m.spot] = true
 				c.stays = append(c.stays, m)
 			}
-			if isClear(g) && !slices.Contains(c.clear, m.addr) {
+			if at := (candidate{c, m.addr}); !found[at] && isClear(g) {
+				found[at] = true
 				c.clear = append(c.clear, m.addr)
 			}
 		}
@@ -137,9 +144,27 @@ func isClear(group []CheckReport) bool {
 	})
 }
 
+// listing is an address in a resolv.conf.
+type listing struct {
+	file string
+	addr netip.Addr
+}
+
+// nameservers lists the lines that name an address in each resolv.conf.
+func (in Input) nameservers() map[listing][]int {
+	lines := map[listing][]int{}
+	for _, f := range in.Files {
+		for _, ns := range f.Conf.Nameservers {
+			at := listing{f.Name, ns.Addr}
+			lines[at] = append(lines[at], ns.Line)
+		}
+	}
+	return lines
+}
+
 // mentions lists where files name an upstream, each spot once, and the words of
 // a Corefile through which it comes from another file.
-func (in Input) mentions(group []CheckReport) (named, through []mention) {
+func (in Input) mentions(group []CheckReport, nameservers map[listing][]int) (named, through []mention) {
 	u := group[0].Upstream
 	seen := map[spot]bool{}
 	add := func(to *[]mention, n *notation, choice, at plan.Source, word string) {
@@ -148,16 +173,14 @@ func (in Input) mentions(group []CheckReport) (named, through []mention) {
 			*to = append(*to, mention{s, u.Addr, choiceKey{n, choice}})
 		}
 	}
+	whole := plan.Source{File: u.Source.File}
 	for _, f := range in.Files {
-		whole := plan.Source{File: f.Name}
-		if u.Source == whole { // the file lists nobody, which means this upstream
+		if whole == u.Source && f.Name == whole.File { // it lists nobody, which means this upstream
 			add(&named, &resolvConf, whole, whole, "")
 		}
-		for _, ns := range f.Conf.Nameservers {
-			if f.Name == u.Source.File && ns.Addr == u.Addr.Addr() {
-				add(&named, &resolvConf, whole, plan.Source{File: f.Name, Line: ns.Line}, "")
-			}
-		}
+	}
+	for _, line := range nameservers[listing{whole.File, u.Addr.Addr()}] {
+		add(&named, &resolvConf, whole, plan.Source{File: whole.File, Line: line}, "")
 	}
 	type stanza struct {
 		*corefile.File
@@ -215,13 +238,17 @@ func (in Input) offered(c *choice) ([]netip.AddrPort, string) {
 func (in Input) change(c *choice, changes map[spot]Remedy) {
 	clean, from := in.offered(c)
 	r := Remedy{Kind: "upstreams", From: from, Verified: true}
+	stands := map[netip.AddrPort]bool{}
+	for _, m := range c.stays {
+		stands[m.addr] = true
+	}
 	var stay, add []string
 	for _, a := range clean {
 		text := c.write(a)
 		switch {
 		case text == "":
 			continue
-		case slices.ContainsFunc(c.stays, func(m mention) bool { return m.addr == a }):
+		case stands[a]:
 			stay = append(stay, text)
 		case len(add) < max(1, c.most-len(c.stays)):
 			add = append(add, text)
@@ -238,7 +265,7 @@ func (in Input) change(c *choice, changes map[spot]Remedy) {
 		r.File, r.Line, r.Old = ms[0].at.File, ms[0].at.Line, in.line(ms[0].at)
 		var gone []mention
 		r.New, gone = c.rewrite(r.Old, ms, add)
-		if len(gone) == 0 || r.Line == 0 && len(add) == 0 {
+		if len(gone) == 0 {
 			continue
 		}
 		r.Change = c.sentence(r, ms[0])

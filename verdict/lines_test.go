@@ -20,7 +20,7 @@ import (
 // ninth is an upstream that another file of the host names and that is clear.
 var ninth = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.9:53")}
 
-// hostOf is a run over files: a Corefile, or without one the resolv.conf "r".
+// hostOf is a run over files: the Corefile, the resolv.conf "r", or both.
 // What is in results by upstream, and zone perhaps, was seen over UDP; the
 // others answered.
 func hostOf(t *testing.T, files map[string]string, results map[string]probe.Result, clean []netip.AddrPort) Input {
@@ -56,8 +56,11 @@ func hostOf(t *testing.T, files map[string]string, results map[string]probe.Resu
 			return []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")}, nil
 		})
 		servers = plan.FromCorefile(f, false)
-	} else {
-		servers = append(servers, plan.FromResolvConf("r", in.Files[0].Conf, ls, []string{"."}))
+	}
+	for _, f := range in.Files {
+		if f.Name == "r" {
+			servers = append(servers, plan.FromResolvConf("r", f.Conf, ls, []string{"."}))
+		}
 	}
 	in.Plan = plan.New(servers, plan.Options{Transports: []plan.Transport{plan.UDP}})
 	for _, c := range in.Plan.Checks {
@@ -247,6 +250,29 @@ func TestLineRemedies(t *testing.T) {
 			},
 			want: core("forward . 127.0.0.1"),
 		},
+		"a file that the Corefile names too": {
+			files: map[string]string{"r": "nameserver 10.0.0.2\nnameserver 10.0.0.7\n", "Corefile": ".:53 {\nforward . r\n}"}, results: map[string]probe.Result{"10.0.0.2": loop, "10.0.0.7": silent},
+			change: func(in *Input) { in.Clean = addrs("10.0.0.9:53", "10.0.0.8:53", "10.0.0.6:53") },
+			want:   map[string]string{"r": "nameserver 10.0.0.9\nnameserver 10.0.0.8\nnameserver 10.0.0.7\n"},
+		},
+		"a file for which the address does not loop": {
+			files:   map[string]string{"r": "nameserver 10.0.0.2\n", "/s": "nameserver 10.0.0.2\n", "Corefile": "a.example {\nforward . /s\n}"},
+			results: map[string]probe.Result{"10.0.0.2 .": loop},
+			want:    map[string]string{"r": "nameserver 10.0.0.9\n"},
+		},
+		"a chain beside it was not probed": {
+			files: map[string]string{"Corefile": ".:53 {\nforward . 127.0.0.1:1053 10.0.0.2\n}\n.:1053 {\nforward . 10.0.0.4\n}"}, results: loops("10.0.0.2"),
+			want: map[string]string{"Corefile": ".:53 {\nforward . 127.0.0.1:1053 10.0.0.9\n}\n.:1053 {\nforward . 10.0.0.4\n}"},
+		},
+		"its own service": {
+			files: core("forward . 10.0.0.2"),
+			change: func(in *Input) {
+				for i := range in.Plan.Checks {
+					in.Plan.Checks[i].Upstream.Own = "Service kube-dns leads to it"
+				}
+			},
+			want: core("forward . 10.0.0.9"),
+		},
 		"nothing is clear": {files: core("forward . 10.0.0.2 10.0.0.3"), results: loops("10.0.0.2", "10.0.0.3"), none: true, want: map[string]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -262,6 +288,13 @@ func TestLineRemedies(t *testing.T) {
 			if diff := cmp.Diff(tt.want, followed(t, tt.files, r.Remedies)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
+			for _, f := range r.Findings {
+				for i, step := range f.Advice {
+					if slices.Contains(f.Advice[:i], step) {
+						t.Errorf("said twice: %q", step)
+					}
+				}
+			}
 			seen := map[plan.Source]bool{}
 			for _, m := range r.Remedies {
 				if at := (plan.Source{File: m.File, Line: m.Line}); seen[at] {
@@ -274,6 +307,21 @@ func TestLineRemedies(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What a node's lines are told for its pods, each remedy word for word.
+func TestLineChangesInCluster(t *testing.T) {
+	in := hostOf(t, map[string]string{"r": "nameserver 10.0.0.2\nnameserver 10.0.0.2\n"}, map[string]probe.Result{"10.0.0.2": back("0.0.0.0:53", false)}, ninth)
+	in.Facts.Kubernetes = true
+	advice := Judge(in).Findings[0].Advice
+	for _, want := range []string{
+		"or, on the node, in r line 1 write `nameserver 10.0.0.9` instead of `nameserver 10.0.0.2`",
+		"and on the node, in r line 2 delete `nameserver 10.0.0.2`: line 1 gets `nameserver 10.0.0.9`",
+	} {
+		if !slices.Contains(advice, want) {
+			t.Errorf("no step says %q: %q", want, advice)
+		}
 	}
 }
 
