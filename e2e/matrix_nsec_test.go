@@ -30,8 +30,11 @@ func unseen() []cell {
 		{"BIND, forward only, validating", "named", func(anchor string) func(*host, forwarding) {
 			_, key, _ := strings.Cut(anchor, "DNSKEY")
 			f := strings.Fields(key) // flags, protocol, algorithm and the key in pieces
-			return bindWith("only", "yes; synth-from-dnssec yes", fmt.Sprintf("trust-anchors { . static-key %s %s %s %q; };\n",
+			return bindWith("only", "yes", fmt.Sprintf("trust-anchors { . static-key %s %s %s %q; };\n",
 				f[0], f[1], f[2], strings.Join(f[3:], "")))
+		}},
+		{"Knot Resolver, FORWARD", "kresd", func(anchor string) func(*host, forwarding) {
+			return knotWith("FORWARD", "trust_anchors.remove('.')", "trust_anchors.add([["+anchor+"]])")
 		}},
 	} {
 		for _, held := range []struct {

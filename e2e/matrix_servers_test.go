@@ -127,12 +127,13 @@ func bindWith(forward, validation string, beside ...string) func(*host, forwardi
 	}
 }
 
-// knotWith is Knot Resolver with its FORWARD (which validates) or STUB policy.
-func knotWith(action string) func(*host, forwarding) {
+// knotWith is Knot Resolver with its FORWARD (which validates) or STUB policy,
+// and with these lines in its configuration.
+func knotWith(action string, lines ...string) func(*host, forwarding) {
 	return func(h *host, f forwarding) {
 		conf := fmt.Sprintf("net.ipv6 = %v\nnet.listen('%s', 53, { kind = 'dns' })\ncache.size = 10 * MB\n"+
-			"policy.add(policy.suffix(policy.DENY, {todname('ready.')}))\n",
-			strings.Contains(f.at+f.to[0], ":"), f.at)
+			"policy.add(policy.suffix(policy.DENY, {todname('ready.')}))\n%s\n",
+			strings.Contains(f.at+f.to[0], ":"), f.at, strings.Join(lines, "\n"))
 		if f.zone != "" {
 			conf += fmt.Sprintf("policy.add(policy.suffix(policy.%s({'%s'}), {todname('%s')}))\n", action, f.zoneTo, f.zone)
 		}

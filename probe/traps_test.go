@@ -19,6 +19,7 @@ import (
 // upstream that fails is asked again: failures are cached by name (RFC 9520),
 // and some servers drop what looks like a copy.
 func TestEveryTryIsFresh(t *testing.T) {
+	t.Parallel()
 	s, _ := standIn(t)
 	up := start(t, lab.Answer(dns.RcodeServerFailure), lab.Record(1000))
 	ctx, cancel := context.WithCancel(t.Context())
