@@ -1,0 +1,333 @@
+package forwarders
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// named is what a named.conf says, by its statements.
+type named struct {
+	*reader
+	name    string
+	top     []statement
+	options []statement
+	port    uint16                 // of options: to serve at, and to ask forwarders at
+	acls    map[string][]statement // by name
+	tlses   map[string][]statement
+	lists   map[string]statement  // of servers
+	never   func(netip.Addr) bool // servers that BIND does not ask
+	steps   int                   // through lists that name each other
+}
+
+func parseNamed(r *reader, name string, data []byte) error {
+	p := namedParser{reader: r, text: string(data), pos: Pos{name, 1}, dir: new(string), made: new(int)}
+	top, err := p.statements()
+	if err != nil {
+		return err
+	}
+	n := &named{
+		reader: r, name: name, top: top, port: 53,
+		acls: map[string][]statement{}, tlses: map[string][]statement{}, lists: map[string]statement{},
+	}
+	options, _, err := one(top, "options")
+	if err != nil {
+		return err
+	}
+	n.options, _ = options.block()
+	if port, ok, err := one(n.options, "port"); err != nil {
+		return err
+	} else if ok {
+		if n.port, ok = portOf(port.word(1)); !ok {
+			return errorf(port.Pos, "port: expected a number from 1 to 65535, got %q", port.word(1))
+		}
+	}
+	for _, s := range top {
+		switch s.word(0) {
+		case "acl":
+			n.acls[s.word(1)], _ = s.block()
+		case "tls":
+			n.tlses[s.word(1)], _ = s.block()
+		case "primaries", "masters", "remote-servers":
+			n.lists[s.word(1)] = s
+		}
+	}
+	if err := n.listeners(*p.dir); err != nil {
+		return err
+	}
+	n.never = n.unasked()
+	if err := n.views(); err != nil {
+		return err
+	}
+	if n.steps > maxSteps {
+		return fmt.Errorf("%s: %w: lists that name each other over and over", name, ErrLimit)
+	}
+	return nil
+}
+
+// views reads the zones of each view, or of the file where there is no view. What
+// a view does not say itself is said by the options.
+func (n *named) views() error {
+	views := all(n.top, "view")
+	zones := all(n.top, "zone")
+	if len(views) > 0 && len(zones) > 0 {
+		return errorf(zones[0].Pos, "expected all zones in views, since there are views")
+	}
+	switch {
+	case len(views) == 0:
+		return n.view(n.top)
+	case len(views) > maxViews:
+		return fmt.Errorf("%s: %w: over %d views", views[0].Pos, ErrLimit, maxViews)
+	}
+	for _, v := range views {
+		block, ok := v.block()
+		if !ok {
+			return errorf(v.Pos, "expected view NAME { … }")
+		}
+		if inet(v) {
+			if err := n.view(block); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// inet tells the statements that are of the class IN, as they are unless they say
+// otherwise behind their name.
+func inet(s statement) bool { return s.word(2) == "" || s.word(2) == "in" }
+
+// view reads what one view forwards. One without recursion forwards nothing for
+// its clients.
+func (n *named) view(block []statement) error {
+	find := func(word string) (statement, bool, error) {
+		s, ok, err := one(block, word)
+		if !ok && err == nil {
+			s, ok, err = one(n.options, word)
+		}
+		return s, ok, err
+	}
+	recursion, _, err := find("recursion")
+	if err != nil {
+		return err
+	}
+	global, hasGlobal, err := find("forwarders")
+	if err != nil {
+		return err
+	}
+	var found Config
+	seen := map[string]Pos{}
+	if hasGlobal {
+		seen["."] = global.Pos
+		if err := n.zone(&found, global.Pos, ".", global, n.port); err != nil {
+			return err
+		}
+	}
+	for _, z := range all(block, "zone") {
+		body, ok := z.block()
+		if !ok || !inet(z) {
+			continue
+		}
+		if err := n.zoneBody(&found, seen, z, body); err != nil {
+			return err
+		}
+	}
+	if recursion.word(1) == "no" || recursion.word(1) == "false" || recursion.word(1) == "0" {
+		return nil
+	}
+	for _, f := range found.Forwards {
+		if err := n.add(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add adds what a view forwards; views often have it from the same lines.
+func (n *named) add(f Forward) error {
+	same := func(o Forward) bool { return o.Zone == f.Zone && slices.Equal(o.To, f.To) }
+	if slices.ContainsFunc(n.config.Forwards, same) {
+		return nil
+	}
+	return n.forward(f.To[0].Pos, f.Zone, f.To)
+}
+
+// zoneBody reads the servers that one zone's names are asked of.
+func (n *named) zoneBody(found *Config, seen map[string]Pos, z statement, body []statement) error {
+	kind, _, err := one(body, "type")
+	if err != nil {
+		return err
+	}
+	var to statement
+	ok, port := false, uint16(53)
+	switch kind.word(1) {
+	case "forward":
+		to, ok, err = one(body, "forwarders")
+		port = n.port
+	case "stub":
+		to, ok, err = one(body, "primaries", "masters")
+		port = n.port
+	case "static-stub":
+		to, ok, err = one(body, "server-addresses")
+	}
+	if err != nil || !ok {
+		return err
+	}
+	name, ok := zoneOf(z.word(1))
+	former, twice := seen[name]
+	switch {
+	case !ok:
+		return errorf(z.Pos, "zone: expected a domain name, got %q", z.word(1))
+	case twice:
+		return errorf(z.Pos, "expected the servers of zone %s once, they stand at %s too", name, former)
+	}
+	seen[name] = z.Pos
+	return n.zone(found, z.Pos, name, to, port)
+}
+
+// zone adds the servers that a statement lists, with those left out that BIND
+// never asks.
+func (n *named) zone(found *Config, at Pos, name string, list statement, port uint16) error {
+	us, err := n.servers(list, port, 0)
+	if err != nil {
+		return err
+	}
+	var to []Upstream
+	for _, u := range us {
+		if n.never(u.Addr.Addr()) {
+			n.problem(u.Pos, "BIND never asks %s: blackhole or a server statement keeps it from that", u.Addr)
+			continue
+		}
+		to = append(to, u)
+	}
+	if len(to) > 0 {
+		found.Forwards = append(found.Forwards, Forward{name, to})
+	}
+	return n.limit(at, len(to))
+}
+
+// servers reads forwarders [port N] [tls NAME] { ADDR [port N] [tls NAME]; … };
+// and lists of primaries, which may name others that the file defines.
+func (n *named) servers(list statement, port uint16, depth int) ([]Upstream, error) {
+	block, ok := list.block()
+	if !ok {
+		return nil, errorf(list.Pos, "%s: expected { ADDRESS; … }", list.word(0))
+	}
+	if err := deeper(list.Pos, depth, "lists"); err != nil {
+		return nil, err
+	}
+	words := list.words[1:]
+	if list.word(0) != "forwarders" && len(words)%2 == 1 {
+		words = words[1:] // the name of the list
+	}
+	outer, err := n.how(list.Pos, words, asking{port: port})
+	if err != nil {
+		return nil, err
+	}
+	isForward := list.word(0) == "forwarders"
+	var to []Upstream
+	for _, s := range block {
+		if n.steps++; n.steps > maxSteps {
+			return nil, nil // which parseNamed tells
+		}
+		ip, valid := addrOf(s.word(0))
+		switch {
+		case len(s.words) == 0 || len(s.blocks) > 0, !valid && (isForward || list.word(0) == "server-addresses"),
+			valid && s.words[0].quoted:
+			return nil, errorf(s.Pos, "%s: expected an address, got %q", list.word(0), s.word(0))
+		case !valid:
+			more, err := n.listed(s, outer.port, depth)
+			if err != nil {
+				return nil, err
+			}
+			if to = append(to, more...); len(to) > maxForwards {
+				return nil, n.limit(s.Pos, len(to))
+			}
+			continue
+		}
+		h, err := n.how(s.Pos, s.words[1:], outer)
+		if err == nil && list.word(0) == "server-addresses" && len(s.words) > 1 {
+			err = errorf(s.Pos, "server-addresses: expected an address alone, got %q", textOf(s.words))
+		}
+		if err != nil {
+			return nil, err
+		}
+		u := Upstream{Pos: s.Pos, Text: textOf(s.words), Addr: netip.AddrPortFrom(ip, h.port)}
+		if isForward && h.tls != "" { // of a stub's primaries it is for zone transfers
+			u.Over = "tls"
+			u.Name, u.CA = n.tls(h.tls)
+		}
+		to = append(to, u)
+	}
+	return to, nil
+}
+
+// listed are the servers of a list that the file defines by name.
+func (n *named) listed(s statement, port uint16, depth int) ([]Upstream, error) {
+	if list, ok := n.lists[s.word(0)]; ok {
+		return n.servers(list, port, depth+1)
+	}
+	n.unseen(s.Pos, "the list of servers %s is not in what was read", s.word(0))
+	return nil, nil
+}
+
+func textOf(words []quotable) string {
+	var texts []string
+	for _, w := range words {
+		texts = append(texts, w.text)
+	}
+	return strings.Join(texts, " ")
+}
+
+// asking is how servers are asked.
+type asking struct {
+	port uint16
+	tls  string // the name of a tls statement; empty: not over TLS
+}
+
+// how reads [port N] [tls NAME] and the like. TLS makes the port 853 unless one
+// is given.
+func (n *named) how(at Pos, words []quotable, a asking) (asking, error) {
+	ported := false
+	for ; len(words) > 0; words = words[min(2, len(words)):] {
+		key := strings.ToLower(words[0].text)
+		if len(words) == 1 {
+			return a, errorf(at, "expected a value behind %q", words[0].text)
+		}
+		value := words[1].text
+		switch key {
+		case "port":
+			var ok bool
+			if a.port, ok = portOf(value); !ok {
+				return a, errorf(words[1].Pos, "expected a port from 1 to 65535, got %q", value)
+			}
+			ported = true
+		case "tls":
+			if a.tls = value; value == "none" {
+				a.tls = ""
+			}
+			if a.tls != "" && !ported {
+				a.port = 853
+			}
+		case "dscp", "key", "http": // which do not change who is asked
+		default:
+			return a, errorf(words[0].Pos, "expected port or tls, got %q", words[0].text)
+		}
+	}
+	return a, nil
+}
+
+// tls is what a tls statement says of the servers that are asked with it.
+func (n *named) tls(name string) (host, ca string) {
+	for _, o := range n.tlses[strings.ToLower(name)] {
+		switch {
+		case len(o.words) < 2:
+		case o.word(0) == "remote-hostname":
+			host = o.words[1].text
+		case o.word(0) == "ca-file":
+			ca = o.words[1].text
+		}
+	}
+	return host, ca
+}
