@@ -32,6 +32,10 @@ const (
 	socketsEach = DefaultProbes
 	connsEach   = 4 // TCP
 	connsTLS    = 2
+
+	// connsSlow is how many there may be to an upstream whose answers stall:
+	// servers take few from one client, Unbound 10 from all of them together.
+	connsSlow = 8
 )
 
 func newCarrier(ctx context.Context, s *StandIn, l *lane, lanes int) carrier {
@@ -45,9 +49,9 @@ func newCarrier(ctx context.Context, s *StandIn, l *lane, lanes int) carrier {
 		return newHTTPSCarrier(w, c.Upstream)
 	case plan.TLS:
 		t := &certificates{name: c.Upstream.Name, addr: c.Upstream.Addr.Addr(), ca: c.Upstream.CA}
-		return &streamCarrier{wire: w, up: c.Upstream, max: min(connsTLS, share), certs: t}
+		return &streamCarrier{wire: w, up: c.Upstream, max: min(connsTLS, share), most: min(connsSlow, share), certs: t}
 	}
-	return &streamCarrier{wire: w, up: c.Upstream, max: min(connsEach, share)}
+	return &streamCarrier{wire: w, up: c.Upstream, max: min(connsEach, share), most: min(connsSlow, share)}
 }
 
 // wire is what every carrier needs to know.

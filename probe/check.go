@@ -211,9 +211,22 @@ func (c *check) ask(now instant) step {
 	}
 	c.round++
 	if c.Answered == 0 {
-		missing = min(missing, fewProbes)
+		missing = min(missing, c.few())
 	}
 	return step{send: missing, wake: never}
+}
+
+// few is how many probes a later try at an upstream that never answered has. The
+// second try over connections has as many as wait behind others there: common
+// servers (CoreDNS, dnsdist) take the questions of each one after the other.
+func (c *check) few() int {
+	switch {
+	case c.round == 1 && c.Transport == plan.TCP:
+		return DefaultProbes - connsEach
+	case c.round == 1 && c.Transport == plan.TLS:
+		return DefaultProbes - connsTLS
+	}
+	return fewProbes
 }
 
 // owed is how many probes are queued.

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -179,6 +180,48 @@ func TestTLSAndHTTPS(t *testing.T) {
 				if !strings.Contains(r.Unverified, "certificate") {
 					t.Errorf("the lab's own certificate was not complained of: %q", r.Unverified)
 				}
+			}
+		})
+	}
+}
+
+// An upstream that serves the questions of a connection one after the other, and
+// takes its time, is asked over more connections, so that its answers come within
+// the time of a query. One that is fast is not, nor is any asked over too many.
+func TestSlowConnections(t *testing.T) {
+	for _, tt := range []struct {
+		over  plan.Transport
+		takes time.Duration
+		conns int // at most
+		sent  int // a check, at most
+	}{
+		{plan.TCP, 0, connsEach, DefaultProbes},
+		{plan.TLS, 0, connsTLS, DefaultProbes},
+		{plan.TCP, options().QueryTimeout * 6 / 10, connsSlow, 2 * DefaultProbes},
+		{plan.TLS, options().QueryTimeout * 6 / 10, connsSlow, 2*DefaultProbes + 1},
+	} {
+		t.Run(fmt.Sprintf("%s, %v", tt.over, tt.takes), func(t *testing.T) {
+			t.Parallel()
+			s, _ := standIn(t)
+			u, speaks := plan.Upstream{}, []plan.Transport{plan.UDP, plan.TCP}
+			if tt.over == plan.TLS {
+				u.Transport, speaks = plan.TLS, []plan.Transport{plan.TLS}
+			}
+			up := start(t, lab.Delay(tt.takes, clean), lab.Over(speaks...))
+			u.Addr = up.Addr()
+			for _, r := range run10s(t, s, options(), checksOf(u)) {
+				if r.Failure != NoFailure || r.Answered < DefaultProbes || r.Sent > tt.sent {
+					t.Errorf("%+v: want %d answers to %d probes at most", r, DefaultProbes, tt.sent)
+				}
+			}
+			from := map[netip.AddrPort]bool{}
+			for _, q := range up.Seen() {
+				if q.Transport == tt.over {
+					from[q.From] = true
+				}
+			}
+			if len(from) > tt.conns {
+				t.Errorf("asked over %d connections, want %d at most", len(from), tt.conns)
 			}
 		})
 	}

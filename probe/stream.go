@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -17,12 +18,19 @@ import (
 	"github.com/dnsloop/dnsloop/plan"
 )
 
+// stalled is how long a connection may owe its next answer before probes that
+// would wait behind it go elsewhere: common servers (CoreDNS, dnsdist) serve the
+// questions of one connection one after the other.
+const stalled = 300 * time.Millisecond
+
 // streamCarrier spreads probes over a few connections, over TCP or TLS, each
-// with several queries under way (RFC 7766 section 6.2.1.1).
+// with several queries under way (RFC 7766 section 6.2.1.1). Where these stall,
+// there are some more.
 type streamCarrier struct {
 	wire
 	up    plan.Upstream
-	max   int
+	max   int           // connections
+	most  int           // where all of them stall
 	certs *certificates // nil: plain TCP
 
 	// perConn is how many queries the upstream lets a connection carry, once it
@@ -38,16 +46,37 @@ type streamCarrier struct {
 func (c *streamCarrier) unverified() string { return c.certs.unverified() }
 
 func (c *streamCarrier) send(p *probe) {
-	if len(c.conns) < c.max {
-		c.conns = append(c.conns, c.open())
-	}
-	i := c.next % len(c.conns)
-	c.next++
+	i := c.pick(p.sent)
 	if !c.conns[i].take(p) {
 		c.conns[i].retire(p.check.o.QueryTimeout)
 		c.conns[i] = c.open()
 		c.conns[i].take(p)
 	}
+}
+
+// pick chooses the connection that owes the fewest answers, each in turn where
+// several do. Where it owes some, and one stalls, there is a new one if there
+// may be.
+func (c *streamCarrier) pick(at instant) int {
+	if len(c.conns) < c.max {
+		c.conns = append(c.conns, c.open())
+		return len(c.conns) - 1
+	}
+	c.next++
+	best, fewest, stalls := 0, int32(math.MaxInt32), false
+	for n := range c.conns {
+		i := (c.next + n) % len(c.conns)
+		owed := c.conns[i].owes()
+		if owed < fewest {
+			best, fewest = i, owed
+		}
+		stalls = stalls || owed > 0 && at.sub(instant(c.conns[i].heard.Load())) > stalled
+	}
+	if fewest == 0 || !stalls || len(c.conns) == c.most {
+		return best
+	}
+	c.conns = append(c.conns, c.open())
+	return len(c.conns) - 1
 }
 
 func (c *streamCarrier) close() {
@@ -65,12 +94,15 @@ type streamConn struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
+	heard atomic.Int64 // the instant of the last answer, or when the first since all were in was asked for
+	owed  atomic.Int32 // answers
+	dead  atomic.Bool  // set under mu, for the sake of todo
+
 	mu    sync.Mutex
 	conn  net.Conn // once there is one
 	taken int32
 	todo  []*probe // taken, not sent yet
 	under []*probe // sent; those answered are weeded out now and then
-	dead  bool
 	wake  chan struct{}
 }
 
@@ -86,16 +118,28 @@ func (c *streamCarrier) open() *streamConn {
 func (s *streamConn) take(p *probe) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dead || s.taken > 0 && s.taken == s.c.perConn.Load() {
+	if s.dead.Load() || s.taken > 0 && s.taken == s.c.perConn.Load() {
 		return false
 	}
 	s.taken++
+	if s.owed.Add(1) == 1 {
+		s.heard.Store(int64(p.sent))
+	}
 	s.todo = append(s.todo, p)
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
 	return true
+}
+
+// owes is how many answers are to come. One that is dead owes none: it takes no
+// more probes either, and is replaced.
+func (s *streamConn) owes() int32 {
+	if s.dead.Load() {
+		return 0
+	}
+	return s.owed.Load()
 }
 
 // retire closes a connection that takes no more, once what is under way had
@@ -202,6 +246,8 @@ func (s *streamConn) read(conn net.Conn) error {
 		}
 		if p, rcode := s.c.asked(buf); p != nil && s.c.answer(p, rcode) {
 			answers++
+			s.heard.Store(int64(now()))
+			s.owed.Add(-1)
 		}
 	}
 }
@@ -210,8 +256,7 @@ func (s *streamConn) read(conn net.Conn) error {
 // first cause counts.
 func (s *streamConn) die(err error) {
 	s.mu.Lock()
-	first := !s.dead
-	s.dead = true
+	first := !s.dead.Swap(true)
 	lost := slices.Concat(s.under, s.todo)
 	s.mu.Unlock()
 	if !first || s.ctx.Err() != nil {
