@@ -264,7 +264,7 @@ func adviseOther(s scene) []string {
 func adviseStrays(s scene) []string {
 	return []string{
 		fmt.Sprintf("While %s was probed it sent questions that are not dnsloop's. "+
-			"It may use this host as a forwarder and change the name on the way, which would hide a loop.", s.Upstream),
+			"It may forward to this host: its own questions, or what it was asked with the name changed on the way, which would hide a loop.", s.Upstream),
 		"see what it sends: `tcpdump -ni any port 53`, while you ask it: " + ask(s.Upstream, s.zone()),
 		"look there for rules that change names (CoreDNS `rewrite`, unbound `local-zone: … redirect`) and for this host among its forwarders",
 		"leave it where it is a client of this host by design",
