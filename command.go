@@ -119,9 +119,10 @@ const usageText = `dnsloop [options] [TARGET | FILE ...] [-- COMMAND [ARG ...]]
 
 TARGET is an upstream: 10.0.0.2, 10.0.0.2:5353, [fd00::2]:53, fe80::1%eth0,
 udp://…, tcp://…, tls://… (port 853), https://…. FILE is a resolv.conf, a
-Corefile, a kubelet's configuration or a Kubernetes manifest, - is standard
-input. No argument means /etc/resolv.conf. With COMMAND, dnsloop becomes it
-where the exit status would be 0.`
+Corefile, a configuration of dnsmasq, unbound or BIND, a kubelet's configuration
+or a Kubernetes manifest, - is standard input. No argument means
+/etc/resolv.conf. With COMMAND, dnsloop becomes it where the exit status would
+be 0.`
 
 const description = `Dnsloop listens where a DNS server is about to serve, asks each upstream that the
 server would forward to, and sees whether its own questions come back.
@@ -158,8 +159,11 @@ func flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "listen", Aliases: []string{"l"}, Usage: "`ADDR:PORT` where the server will serve, repeatable (default: :53)"},
 		&cli.StringSliceFlag{Name: "zone", Aliases: []string{"z"}, Usage: "`ZONE` to probe under, repeatable (default: .)"},
-		&cli.StringSliceFlag{Name: "resolv-conf", Usage: "`FILE` is a resolv.conf; beside a Corefile or manifest, what their /etc/resolv.conf is"},
+		&cli.StringSliceFlag{Name: "resolv-conf", Usage: "`FILE` is a resolv.conf; beside a Corefile, manifest or dnsmasq.conf, what their /etc/resolv.conf is"},
 		&cli.StringSliceFlag{Name: "corefile", Usage: "`FILE` is a Corefile"},
+		&cli.StringSliceFlag{Name: "dnsmasq-conf", Usage: "`FILE` is a configuration of dnsmasq"},
+		&cli.StringSliceFlag{Name: "unbound-conf", Usage: "`FILE` is a configuration of unbound"},
+		&cli.StringSliceFlag{Name: "named-conf", Usage: "`FILE` is a configuration of BIND"},
 		&cli.StringSliceFlag{Name: "kubelet-config", Usage: "`FILE` is a kubelet's configuration or flags"},
 		&cli.StringSliceFlag{Name: "manifest", Usage: "`FILE` holds Kubernetes manifests"},
 		&cli.StringSliceFlag{Name: "allow", Usage: "`ADDR[:PORT]` is an upstream meant to be local: no risk"},
@@ -228,6 +232,9 @@ var fileFlags = []struct {
 }{
 	{"resolv-conf", []kube.Kind{kube.ResolvConf}},
 	{"corefile", []kube.Kind{kube.Corefile}},
+	{"dnsmasq-conf", []kube.Kind{kube.DnsmasqConf}},
+	{"unbound-conf", []kube.Kind{kube.UnboundConf}},
+	{"named-conf", []kube.Kind{kube.NamedConf}},
 	{"kubelet-config", []kube.Kind{kube.KubeletConfig, kube.KubeletFlags}},
 	{"manifest", []kube.Kind{kube.Manifests}},
 }

@@ -76,7 +76,7 @@ type reader struct {
 	node *nodeFile // stands for every /etc/resolv.conf that the others name
 }
 
-// nodeFile is a node's resolv.conf, given beside a Corefile or manifest.
+// nodeFile is a node's resolv.conf, given beside what reads /etc/resolv.conf.
 type nodeFile struct {
 	name string
 	data []byte
@@ -149,6 +149,8 @@ func (r *reader) read(ctx context.Context, files []input) error {
 			err = r.corefile(ctx, f)
 		case kube.Manifests:
 			err = r.manifest(ctx, f)
+		case kube.DnsmasqConf, kube.UnboundConf, kube.NamedConf:
+			err = r.forwarders(ctx, f)
 		}
 		if err != nil {
 			return err
@@ -157,15 +159,17 @@ func (r *reader) read(ctx context.Context, files []input) error {
 	return r.kubelets(files)
 }
 
-// takeNodeFile takes a --resolv-conf beside a Corefile or manifest out of the
-// inputs: it stands for the files that those name.
+// takeNodeFile takes a --resolv-conf beside a Corefile, a manifest or a
+// configuration of dnsmasq out of the inputs: it stands for the files that those
+// name.
 func (r *reader) takeNodeFile(files []input) ([]input, error) {
-	servers := slices.ContainsFunc(files, func(f input) bool { return f.kind == kube.Corefile || f.kind == kube.Manifests })
+	readers := []kube.Kind{kube.Corefile, kube.Manifests, kube.DnsmasqConf}
+	servers := slices.ContainsFunc(files, func(f input) bool { return slices.Contains(readers, f.kind) })
 	if !servers || len(r.o.resolvConfs) == 0 {
 		return files, nil
 	}
 	if len(r.o.resolvConfs) > 1 {
-		return nil, errors.New("--resolv-conf stands for every /etc/resolv.conf of a Corefile or manifest: expected one")
+		return nil, errors.New("--resolv-conf stands for every /etc/resolv.conf of a Corefile, a manifest or dnsmasq: expected one")
 	}
 	i := slices.IndexFunc(files, func(f input) bool { return f.name == r.o.resolvConfs[0] && f.kind == kube.ResolvConf })
 	f := files[i]

@@ -15,7 +15,7 @@ import (
 	"github.com/dnsloop/dnsloop/verdict"
 )
 
-// lookupTime bounds how long one name of a Corefile's upstream is looked up.
+// lookupTime bounds how long one name of an upstream is looked up.
 const lookupTime = 3 * time.Second
 
 // corefile reads a Corefile of this host.
@@ -65,13 +65,16 @@ func (r *reader) resolve(ctx context.Context, cf *corefile.File) {
 	if r.o.plan.NoProbe {
 		return
 	}
-	cf.Resolve(func(name string, resolvers []string) ([]netip.Addr, error) {
-		start := time.Now()
-		defer func() { r.in.lookups += time.Since(start) }()
-		ctx, cancel := context.WithTimeout(ctx, min(lookupTime, r.o.timeout/2-r.in.lookups))
-		defer cancel()
-		return lookup(ctx, name, resolvers)
-	})
+	cf.Resolve(func(name string, resolvers []string) ([]netip.Addr, error) { return r.lookup(ctx, name, resolvers) })
+}
+
+// lookup looks up one name in its share of the run's time.
+func (r *reader) lookup(ctx context.Context, name string, resolvers []string) ([]netip.Addr, error) {
+	start := time.Now()
+	defer func() { r.in.lookups += time.Since(start) }()
+	ctx, cancel := context.WithTimeout(ctx, min(lookupTime, r.o.timeout/2-r.in.lookups))
+	defer cancel()
+	return lookup(ctx, name, resolvers)
 }
 
 // lookup asks the first of the resolvers that answers, or this host's own.

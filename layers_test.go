@@ -18,7 +18,7 @@ func TestLayers(t *testing.T) {
 		"forwarders": {"resolvconf"},
 		"plan":       {"resolvconf", "corefile", "forwarders"},
 		"probe":      {"plan"},
-		"verdict":    {"resolvconf", "corefile", "plan", "probe"},
+		"verdict":    {"resolvconf", "corefile", "forwarders", "plan", "probe"},
 		"report":     {"plan", "probe", "verdict"},
 		"host":       {"resolvconf"},
 		"lab":        {"plan"},

@@ -68,7 +68,7 @@ func printable(s string) string {
 
 // ErrLimit says that a file is refused for its size, or for that of what it
 // imports, though CoreDNS might read it.
-var ErrLimit = errors.New("more than is read of a Corefile")
+var ErrLimit = errors.New("more than is read of a configuration")
 
 // Problem is something that CoreDNS passes over, or that is not known here.
 type Problem struct {

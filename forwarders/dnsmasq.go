@@ -21,6 +21,7 @@ type dnsmasq struct {
 	name        string          // of the first file
 	seen        map[string]bool // files that are read once, however often named
 	told        map[Pos]bool    // lines of servers that are skipped
+	choices     map[string]int  // by the zones of a line
 	servers     []server
 	serversFile *place
 	resolvFiles []place
@@ -44,7 +45,7 @@ type place struct {
 func parseDnsmasq(r *reader, name string, data []byte) error {
 	d := &dnsmasq{
 		reader: r, name: name, port: 53,
-		seen: map[string]bool{filepath.Clean(name): true}, told: map[Pos]bool{},
+		seen: map[string]bool{filepath.Clean(name): true}, told: map[Pos]bool{}, choices: map[string]int{},
 	}
 	if err := d.file(name, data, 0, false); err != nil {
 		return err

@@ -52,7 +52,12 @@ func (d *dnsmasq) add(at Pos, zones []string, to string) error {
 	if to == "" {
 		return nil
 	}
-	s := server{standard: to == "#", Upstream: Upstream{Pos: at}}
+	s := server{standard: to == "#", Upstream: Upstream{Pos: at, Bare: true}}
+	key := strings.Join(zones, " ")
+	if d.choices[key] == 0 {
+		d.choices[key] = len(d.choices) + 1
+	}
+	s.Choice = d.choices[key]
 	if !s.standard {
 		host, _, _ := strings.Cut(to, "@") // how it is asked from here
 		s.Text = host

@@ -94,6 +94,11 @@ type Upstream struct {
 	// Via is the place that names the file of Pos, a resolv.conf; zero where the
 	// configuration names the upstream itself.
 	Via Pos
+	// Choice is the same number for all that the configuration lists beside it:
+	// the server chooses among them for the same names.
+	Choice int
+	// Bare says that an address without a port in its place is asked at port 53.
+	Bare bool
 }
 
 // Forward is a zone whose names are forwarded.
@@ -151,6 +156,30 @@ func Parse(f Format, name string, data []byte, env Env) (Config, error) {
 		return Config{}, err
 	}
 	return r.config, nil
+}
+
+// Resolve replaces the upstreams that are known by name by the addresses that
+// lookup finds for them. A name for which it fails stays.
+func (c *Config) Resolve(lookup func(host string) ([]netip.Addr, error)) {
+	for i := range c.Forwards {
+		f := &c.Forwards[i]
+		var all []Upstream
+		for _, u := range f.To {
+			var addrs []netip.Addr
+			if u.Host != "" {
+				addrs, _ = lookup(u.Host) // whoever asks by name finds why not
+			}
+			if len(addrs) == 0 {
+				all = append(all, u)
+			}
+			for _, a := range addrs {
+				found := u
+				found.Addr = netip.AddrPortFrom(a.Unmap(), u.Addr.Port())
+				all = append(all, found)
+			}
+		}
+		f.To = all
+	}
 }
 
 // reader is what the three formats share.

@@ -19,6 +19,7 @@ type named struct {
 	lists   map[string]statement  // of servers
 	never   func(netip.Addr) bool // servers that BIND does not ask
 	steps   int                   // through lists that name each other
+	choices map[*statement]int    // by the first of a list
 }
 
 func parseNamed(r *reader, name string, data []byte) error {
@@ -29,7 +30,7 @@ func parseNamed(r *reader, name string, data []byte) error {
 	}
 	n := &named{
 		reader: r, name: name, top: top, port: 53,
-		acls: map[string][]statement{}, tlses: map[string][]statement{}, lists: map[string]statement{},
+		acls: map[string][]statement{}, tlses: map[string][]statement{}, lists: map[string]statement{}, choices: map[*statement]int{},
 	}
 	options, _, err := one(top, "options")
 	if err != nil {
@@ -226,6 +227,7 @@ func (n *named) servers(list statement, port uint16, depth int) ([]Upstream, err
 		return nil, err
 	}
 	isForward := list.word(0) == "forwarders"
+	bare := outer == asking{port: 53}
 	var to []Upstream
 	for _, s := range block {
 		if n.steps++; n.steps > maxSteps {
@@ -253,7 +255,10 @@ func (n *named) servers(list statement, port uint16, depth int) ([]Upstream, err
 		if err != nil {
 			return nil, err
 		}
-		u := Upstream{Pos: s.Pos, Text: textOf(s.words), Addr: netip.AddrPortFrom(ip, h.port)}
+		u := Upstream{
+			Pos: s.Pos, Text: textOf(s.words), Addr: netip.AddrPortFrom(ip, h.port),
+			Choice: n.choice(block), Bare: bare,
+		}
 		if isForward && h.tls != "" { // of a stub's primaries it is for zone transfers
 			u.Over = "tls"
 			u.Name, u.CA = n.tls(h.tls)
@@ -261,6 +266,15 @@ func (n *named) servers(list statement, port uint16, depth int) ([]Upstream, err
 		to = append(to, u)
 	}
 	return to, nil
+}
+
+// choice numbers a list, whichever views and zones take it.
+func (n *named) choice(block []statement) int {
+	first := &block[0]
+	if n.choices[first] == 0 {
+		n.choices[first] = len(n.choices) + 1
+	}
+	return n.choices[first]
 }
 
 // listed are the servers of a list that the file defines by name.

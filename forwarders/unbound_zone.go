@@ -25,8 +25,8 @@ func (u *unbound) forwards() error {
 		}
 		last[key{z.kind, zone}], names[z] = z, zone
 	}
-	for _, z := range u.zones {
-		to, err := u.upstreams(z)
+	for i, z := range u.zones {
+		to, err := u.upstreams(z, i+1)
 		if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (u *unbound) forwards() error {
 }
 
 // upstreams reads the upstreams of a zone, those left out that unbound never asks.
-func (u *unbound) upstreams(z *unboundZone) ([]Upstream, error) {
+func (u *unbound) upstreams(z *unboundZone, choice int) ([]Upstream, error) {
 	over := ""
 	switch {
 	case z.tls || u.tls:
@@ -57,6 +57,7 @@ func (u *unbound) upstreams(z *unboundZone) ([]Upstream, error) {
 		if err != nil {
 			return nil, err
 		}
+		up.Choice, up.Bare = choice, over != "tls"
 		if up.Over = over; over == "tls" {
 			up.CA = u.bundle
 		} else {

@@ -19,14 +19,21 @@ const (
 	KubeletConfig Kind = "kubelet configuration"
 	KubeletFlags  Kind = "kubelet flags"
 	Manifests     Kind = "Kubernetes manifest"
+	DnsmasqConf   Kind = "dnsmasq configuration"
+	UnboundConf   Kind = "unbound configuration"
+	NamedConf     Kind = "named.conf"
 )
 
 // detectSize is how much of a file is looked at.
 const detectSize = 1 << 20
 
 // Detect tells a file's kind: by its content where that is unmistakable, else
-// by its name. Name may be "-".
+// by its name. Name may be "-". Configurations of dnsmasq, unbound and BIND are
+// told by their names alone: their lines look like those of other files.
 func Detect(name string, data []byte) Kind {
+	if k := serverKind(name); k != Unknown {
+		return k
+	}
 	if k := byContent(data); k != Unknown {
 		return k
 	}
@@ -132,6 +139,24 @@ func byName(name string) Kind {
 		return Corefile
 	case strings.Contains(base, "kubelet"), strings.Contains(base, "kubeadm-flags"):
 		return KubeletFlags
+	}
+	return Unknown
+}
+
+// serverKind tells the configuration of another DNS server by its name.
+func serverKind(name string) Kind {
+	path := "/" + strings.ToLower(filepath.ToSlash(name))
+	base := path[strings.LastIndexByte(path, '/')+1:]
+	within := func(dir string) bool { return strings.Contains(path, "/"+dir+"/") }
+	switch {
+	case strings.Contains(base, "resolv"), strings.Contains(base, "corefile"):
+	case base == "dnsmasq.conf", within("dnsmasq.d"):
+		return DnsmasqConf
+	case base == "unbound.conf", within("unbound.conf.d"):
+		return UnboundConf
+	case base == "named.conf", base == "named.conf.options", base == "named.conf.local",
+		within("bind") && strings.HasSuffix(base, ".conf"):
+		return NamedConf
 	}
 	return Unknown
 }

@@ -48,8 +48,12 @@ type Upstream struct {
 	// URL is the whole URL of an HTTPS upstream.
 	URL    string
 	Source Source
-	// Via is the line of the Corefile that names the file of Source.
+	// Via is the line of the Corefile, or of another configuration, that names the
+	// file of Source.
 	Via Source
+	// Conf is how a configuration of dnsmasq, unbound or BIND names it; zero
+	// elsewhere.
+	Conf Conf
 	// Allowed is why the user means this upstream to be what it is, local
 	// perhaps: what is only a risk is then no more than a note. Empty: not allowed.
 	Allowed string

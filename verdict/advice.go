@@ -20,6 +20,7 @@ const (
 	kindTarget     = "command line"
 	kindResolvConf = "resolv.conf"
 	kindCorefile   = "Corefile"
+	kindConf       = "configuration of dnsmasq, unbound or BIND"
 	kindKubelet    = "kubelet configuration"
 )
 
@@ -294,7 +295,7 @@ func (s scene) writeFound() string {
 	switch {
 	case src.File == "":
 		return first + fmt.Sprintf("forward to it instead of %s", s.Upstream)
-	case s.Kind == kindCorefile:
+	case s.Kind == kindCorefile, s.Kind == kindConf:
 		return first + fmt.Sprintf("in %s forward to it instead of %s", place(src), short(s.Upstream.Addr))
 	case src.Line == 0:
 		return first + fmt.Sprintf("add `nameserver ADDRESS` to %s", src.File)

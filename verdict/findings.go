@@ -161,7 +161,7 @@ func (in Input) scene(code string, with []CheckReport, cure cure) scene {
 		Alive:      c.Result.Alive,
 		Service:    in.service(c.Upstream.Addr.Addr()),
 		Resolved:   in.Facts.Resolved,
-		Kubernetes: in.Facts.Kubernetes,
+		Kubernetes: in.Facts.Kubernetes && c.Upstream.Conf.Format == "", // which the kubelet hands to nobody
 		Listen:     c.listenNames(),
 		Old:        in.line(c.Upstream.Source),
 		Clean:      in.Clean,
@@ -170,6 +170,9 @@ func (in Input) scene(code string, with []CheckReport, cure cure) scene {
 	}
 	if c.Route != nil && c.Upstream.Via.File == "" {
 		s.Kind, s.Word = kindCorefile, c.Route.To(c.Route.Path().Hop).Text
+	}
+	if conf := c.Upstream.Conf; conf.Format != "" {
+		s.Kind, s.Word = kindConf, conf.Word
 	}
 	if s.Kind == kindTarget && c.Route == nil && c.Upstream.Source.File != "" {
 		s.Kind = kindKubelet

@@ -29,7 +29,7 @@ type spot struct {
 }
 
 // choiceKey tells choices apart: by the file, or by the line where each line
-// is a choice of its own.
+// is a choice of its own, or, in a file of many, by a number in the line's place.
 type choiceKey struct {
 	*notation
 	at plan.Source
@@ -56,7 +56,18 @@ type cure struct {
 func (in Input) cures(groups [][]CheckReport) map[plan.Upstream]cure {
 	names, choices := in.choices(groups)
 	changes := map[spot]Remedy{}
+	sharers := map[plan.Source]map[*choice]bool{}
 	for _, c := range choices {
+		for _, m := range c.guilty {
+			if sharers[m.at] == nil {
+				sharers[m.at] = map[*choice]bool{}
+			}
+			sharers[m.at][c] = true
+		}
+	}
+	for _, c := range choices {
+		// A line that two changes were due is left to people.
+		c.guilty = slices.DeleteFunc(c.guilty, func(m mention) bool { return len(sharers[m.at]) > 1 })
 		in.change(c, changes)
 	}
 	out := map[plan.Upstream]cure{}
@@ -181,6 +192,9 @@ func (in Input) mentions(group []CheckReport, nameservers map[listing][]int) (na
 	}
 	for _, line := range nameservers[listing{whole.File, u.Addr.Addr()}] {
 		add(&named, &resolvConf, whole, plan.Source{File: whole.File, Line: line}, "")
+	}
+	if conf := u.Conf; conf.Word != "" {
+		add(&named, confNotation(u), plan.Source{File: conf.File, Line: conf.Choice}, u.Source, conf.Word)
 	}
 	type stanza struct {
 		*corefile.File

@@ -77,9 +77,27 @@ func (s scene) words() (Remedy, bool) {
 			others = append(others, a.String())
 		}
 		return s.remedy(s.Clean, fmt.Sprintf("forward to %s instead of %s", and(others), s.Upstream)), true
+	case s.Kind == kindConf:
+		return s.confWords()
 	}
 	return s.remedy(s.Clean, fmt.Sprintf("in %s forward to %s instead of %s",
 		place(src), shorts(s.Clean, " "), cmp.Or(s.Word, short(s.Upstream.Addr)))), true
+}
+
+// confWords is words for a line of a configuration of dnsmasq, unbound or BIND
+// that names the upstream in a way that is not edited.
+func (s scene) confWords() (Remedy, bool) {
+	var use []netip.AddrPort
+	var texts []string
+	for _, a := range s.Clean {
+		if text := strings.TrimSuffix(confNotation(s.Upstream).write(a), ";"); text != "" {
+			use, texts = append(use, a), append(texts, text)
+		}
+	}
+	if len(use) == 0 {
+		return Remedy{}, false
+	}
+	return s.remedy(use, fmt.Sprintf("in %s forward to %s instead of %s", place(s.Upstream.Source), and(texts), s.Word)), true
 }
 
 // inOrder lists remedies, each once: first those that are a sentence alone, in
