@@ -39,11 +39,12 @@ func kubeletFile(line string) string {
 // must end. In its texts LOOP is a dnsmasq that forwards back to the host,
 // GOOD a server that resolves, SELF the host.
 type advised struct {
-	name  string
-	files map[string]string // by the path that the host sees
-	args  []string          // dnsloop's
-	want  []string          // the change of each remedy, in order
-	pod   bool              // the server runs in a pod that the kubelet of the host hands a file to
+	name   string
+	files  map[string]string // by the path that the host sees
+	args   []string          // dnsloop's
+	want   []string          // the change of each remedy, in order
+	serves []string          // the server that reads the files, with its arguments; none: CoreDNS
+	pod    bool              // the server runs in a pod that the kubelet of the host hands a file to
 }
 
 // TestAdviceEndsTheLoop takes dnsloop's remedies from its JSON and follows them
@@ -122,6 +123,10 @@ func (a advised) serve(t *testing.T, h *host) {
 	t.Helper()
 	r, status, _, _ := h.advise(t, a.args...)
 	r.expect(t, status, "clear", 0)
+	if a.serves != nil {
+		h.runs(t, a.serves...)
+		return
+	}
 	h.runsCoreDNS(t)
 	if len(a.args) == 0 { // what any server reads, not CoreDNS alone
 		p := h.serve(addr(h.v4, 53), "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--user=root",
@@ -153,11 +158,17 @@ func (a advised) serveInPod(t *testing.T, node, pod *host) {
 // runsCoreDNS starts CoreDNS with the host's Corefile and asks it for a name.
 func (h *host) runsCoreDNS(t *testing.T) {
 	t.Helper()
-	cmd := h.command(coreDNSBin, "-conf", "Corefile")
+	h.runs(t, coreDNSBin, "-conf", "Corefile")
+}
+
+// runs starts a server in the host's scratch directory and asks it for a name.
+func (h *host) runs(t *testing.T, argv ...string) {
+	t.Helper()
+	cmd := h.command(argv...)
 	cmd.Dir = h.dir
 	p := launch(t, cmd)
 	p.answers(h, addr(h.v4, 53))
-	h.resolves(t, "CoreDNS")
+	h.resolves(t, argv[0])
 	p.kill()
 }
 
