@@ -37,7 +37,7 @@ const readBuffer = 4 << 20 // octets, of a UDP socket
 func Listen(ctx context.Context, want []plan.Listener, own, named []netip.Addr) *StandIn {
 	s := &StandIn{
 		inbox:  newInbox(),
-		conns:  map[*net.TCPConn]bool{},
+		guests: map[*guest]bool{},
 		strays: map[strayKey]int{},
 	}
 	done := map[netip.AddrPort]bool{}
@@ -103,7 +103,7 @@ func (s *StandIn) bind(l plan.Listener, addr netip.AddrPort, own []netip.Addr, o
 			addr = ear.Addr
 			s.sockets = append(s.sockets, l)
 			s.wg.Add(1)
-			go s.accept(l, func(c *net.TCPConn) { s.serveConn(c, c, addr, plan.TCP) })
+			go s.accept(l, func(g *guest) { s.serveConn(g, g, addr, plan.TCP) })
 		}
 		ears = append(ears, ear)
 	}

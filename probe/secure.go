@@ -18,6 +18,13 @@ import (
 
 const dnsMessage = "application/dns-message" // RFC 8484 section 6
 
+// maxQuery is how long a query may be that comes by HTTPS, and its header: far
+// more than one has.
+const maxQuery = 4096
+
+// guestKey leads from a request to its guest.
+type guestKey struct{}
+
 // bindSecure listens for TLS or HTTPS on one address of a listener, and reports
 // whether somebody else holds it.
 func (s *StandIn) bindSecure(l plan.Listener, addr netip.AddrPort, own []netip.Addr) (held bool) {
@@ -39,24 +46,28 @@ func (s *StandIn) serveSecure(ln *net.TCPListener, l plan.Listener, addr netip.A
 	s.wg.Add(1)
 	cert, err := tls.LoadX509KeyPair(l.Cert, l.Key)
 	if err != nil {
-		go s.accept(ln, func(c *net.TCPConn) {
-			s.note(fmt.Sprintf("(a connection over %s)", l.Secure), tcpAddr(c.RemoteAddr()).Addr())
+		go s.accept(ln, func(g *guest) {
+			s.note(fmt.Sprintf("(a connection over %s)", l.Secure), tcpAddr(g.RemoteAddr()).Addr())
 		})
 		return fmt.Errorf("its certificate cannot be read, so connections are only counted: %w", err)
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	if l.Secure == plan.TLS {
-		go s.accept(ln, func(c *net.TCPConn) { s.serveConn(c, tls.Server(c, config), addr, plan.TLS) })
+		go s.accept(ln, func(g *guest) { s.serveConn(g, tls.Server(g, config), addr, plan.TLS) })
 		return nil
 	}
 	server := &http.Server{
-		TLSConfig: config, Handler: s.doh(addr), ReadHeaderTimeout: idleConn,
-		ErrorLog: log.New(io.Discard, "", 0), // what strangers do wrong is not ours to say
+		TLSConfig: config, Handler: s.doh(addr), ErrorLog: log.New(io.Discard, "", 0), // what strangers do wrong is not ours to say
+		ReadTimeout: idleGuest, WriteTimeout: idleGuest, IdleTimeout: idleGuest,
+		MaxHeaderBytes: maxQuery, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxRequests},
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, guestKey{}, c.(*tls.Conn).NetConn())
+		},
 	}
 	s.sockets = append(s.sockets, server)
 	go func() {
 		defer s.wg.Done()
-		server.ServeTLS(ln, "", "")
+		server.ServeTLS(door{ln, s}, "", "")
 	}()
 	return nil
 }
@@ -64,13 +75,16 @@ func (s *StandIn) serveSecure(ln *net.TCPListener, l plan.Listener, addr netip.A
 // doh hears what is posted, or asked in a URL (RFC 8484 section 4.1).
 func (s *StandIn) doh(addr netip.AddrPort) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		msg, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<16))
+		msg, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxQuery))
 		if r.Method == http.MethodGet {
 			msg, err = base64.RawURLEncoding.DecodeString(r.URL.Query().Get("dns"))
 		}
 		from, _ := netip.ParseAddrPort(r.RemoteAddr)
 		var out []byte
 		if err == nil {
+			if g, ok := r.Context().Value(guestKey{}).(*guest); ok {
+				g.asked()
+			}
 			out = s.hear(nil, msg, path{local: unmap(from)}, addr, plan.HTTPS)
 		}
 		if len(out) == 0 {

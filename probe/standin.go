@@ -16,8 +16,8 @@ import (
 
 // Bounds of what strangers can make the stand-in hold.
 const (
-	maxConns  = 128             // TCP connections at once
-	idleConn  = 5 * time.Second // without a whole query
+	maxGuests = 128             // connections at once, over TCP, TLS and HTTPS together
+	idleGuest = 5 * time.Second // without a whole query
 	maxStrays = 256             // distinct foreign questions remembered
 )
 
@@ -30,8 +30,8 @@ type StandIn struct {
 	tests sync.Map // of the ears under way: *probe to chan struct{}
 
 	mu      sync.Mutex
-	sockets []io.Closer           // listening
-	conns   map[*net.TCPConn]bool // accepted
+	sockets []io.Closer // listening
+	guests  map[*guest]bool
 	closed  bool
 	strays  map[strayKey]int
 	starved error // why a connection could not be accepted
@@ -87,14 +87,13 @@ func (s *StandIn) Strays() []Stray {
 func (s *StandIn) Close() {
 	s.mu.Lock()
 	s.closed = true
-	for _, c := range s.sockets {
-		c.Close()
-	}
-	for c := range s.conns {
-		c.SetLinger(0) // no TIME_WAIT on the port that the real server is about to bind
-		c.Close()
+	for g := range s.guests {
+		g.dismiss()
 	}
 	s.mu.Unlock()
+	for _, c := range s.sockets { // one of HTTPS closes its guests itself
+		c.Close()
+	}
 	s.wg.Wait()
 }
 
@@ -172,63 +171,18 @@ func (s *StandIn) serveUDP(c *udpEar) {
 	}
 }
 
-// accept serves each connection of a listener in a goroutine of its own.
-func (s *StandIn) accept(l *net.TCPListener, serve func(*net.TCPConn)) {
-	defer s.wg.Done()
-	for {
-		c, err := l.AcceptTCP()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if outOfDescriptors(err) {
-				s.starve(err)
-			}
-			time.Sleep(time.Millisecond) // do not spin
-			continue
-		}
-		if !s.adopt(c) {
-			c.Close()
-			continue
-		}
-		go func() {
-			defer s.leave(c)
-			serve(c)
-		}()
-	}
-}
-
-// adopt counts an accepted connection in, unless there are too many already.
-func (s *StandIn) adopt(c *net.TCPConn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || len(s.conns) >= maxConns {
-		return false
-	}
-	s.conns[c] = true
-	s.wg.Add(1)
-	return true
-}
-
-func (s *StandIn) leave(c *net.TCPConn) {
-	c.Close()
-	s.mu.Lock()
-	delete(s.conns, c)
-	s.mu.Unlock()
-	s.wg.Done()
-}
-
 // serveConn answers the queries of a connection, or of the TLS session on it.
-func (s *StandIn) serveConn(c *net.TCPConn, stream net.Conn, addr netip.AddrPort, over plan.Transport) {
-	came := path{tcpAddr(c.RemoteAddr()), tcpAddr(c.LocalAddr())}
+func (s *StandIn) serveConn(g *guest, stream net.Conn, addr netip.AddrPort, over plan.Transport) {
+	came := path{tcpAddr(g.RemoteAddr()), tcpAddr(g.LocalAddr())}
 	r := bufio.NewReader(stream)
 	var msg, out []byte
 	for {
-		c.SetDeadline(time.Now().Add(idleConn))
+		g.SetDeadline(time.Now().Add(idleGuest))
 		var err error
 		if msg, err = readFrame(r, msg); err != nil {
 			return
 		}
+		g.asked()
 		out = s.hear(append(out[:0], 0, 0), msg, came, addr, over)
 		if len(out) == 2 {
 			return // what gets no answer over TCP gets no second chance either
