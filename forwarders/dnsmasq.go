@@ -346,7 +346,7 @@ func (d *dnsmasq) asked(us []Upstream) []Upstream {
 			out = append(out, u)
 		case !d.told[u.Pos]: // a line may name many zones
 			d.told[u.Pos] = true
-			d.problem(u.Pos, "dnsmasq skips %s: it is an address that dnsmasq itself serves at", u.Addr)
+			d.problem(u.Pos, "dnsmasq skips %s: it takes that for an address of its own", u.Addr)
 		}
 	}
 	return out

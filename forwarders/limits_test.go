@@ -79,12 +79,14 @@ func TestNothingKnown(t *testing.T) {
 	}{
 		{Dnsmasq, "", "problem f: /etc/resolv.conf cannot be read: the nameservers in it are not known (unseen)\nlisten 0.0.0.0:53\nlisten [::]:53\n"},
 		{Dnsmasq, "no-resolv\nbind-interfaces\nserver=127.0.0.1\n",
-			"problem f:3: dnsmasq skips 127.0.0.1:53: it is an address that dnsmasq itself serves at\nlisten 0.0.0.0:53\nlisten [::]:53\n"},
+			"problem f:3: dnsmasq skips 127.0.0.1:53: it takes that for an address of its own\nlisten 0.0.0.0:53\nlisten [::]:53\n"},
 		{Dnsmasq, "no-resolv\ninterface=eth0\nexcept-interface=lo\nserver=10.0.0.1\n",
 			"problem f:2: the addresses of interface eth0 are not known\nforward .\n  f:4 10.0.0.1:53 `10.0.0.1`\n"},
 		{Dnsmasq, "no-resolv\nservers-file=s\nconf-script=/bin/x\n",
 			"problem f:3: conf-script: what /bin/x writes is not known (unseen)\nproblem f:2: s cannot be read: the servers in it are not known (unseen)\n" +
 				"listen 0.0.0.0:53\nlisten [::]:53\n"},
+		{Dnsmasq, "no-resolv\nservers-file=\"a # b\"\n",
+			"problem f:2: a # b cannot be read: the servers in it are not known (unseen)\nlisten 0.0.0.0:53\nlisten [::]:53\n"},
 		{Unbound, "server: interface: eth0\ninclude: \"*.conf\"\n", "problem f:1: the addresses of interface eth0 are not known\n"},
 		{Named, "options { listen-on { localnets; }; listen-on-v6 { ours; }; };", "listen 0.0.0.0:53\nlisten [::]:53\n"},
 		{Named, "options { listen-on { !10.0.0.1; 10.0.0.2; }; listen-on-v6 { none; }; };", "listen 10.0.0.2:53\n"},

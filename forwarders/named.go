@@ -86,7 +86,7 @@ func (n *named) views() error {
 		if !ok {
 			return errorf(v.Pos, "expected view NAME { … }")
 		}
-		if inet(v) {
+		if class := v.word(2); class == "" || class == "in" {
 			if err := n.view(block); err != nil {
 				return err
 			}
@@ -94,10 +94,6 @@ func (n *named) views() error {
 	}
 	return nil
 }
-
-// inet tells the statements that are of the class IN, as they are unless they say
-// otherwise behind their name.
-func inet(s statement) bool { return s.word(2) == "" || s.word(2) == "in" }
 
 // view reads what one view forwards. One without recursion forwards nothing for
 // its clients.
@@ -127,7 +123,7 @@ func (n *named) view(block []statement) error {
 	}
 	for _, z := range all(block, "zone") {
 		body, ok := z.block()
-		if !ok || !inet(z) {
+		if !ok {
 			continue
 		}
 		if err := n.zoneBody(&found, seen, z, body); err != nil {

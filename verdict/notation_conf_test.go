@@ -3,6 +3,7 @@ package verdict
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -128,6 +129,20 @@ func TestConfChoices(t *testing.T) {
 		slices.Sort(got)
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+// TestConfOfKubernetesNode: the kubelet hands such a configuration to nobody.
+func TestConfOfKubernetesNode(t *testing.T) {
+	a := netip.MustParseAddrPort("10.0.0.2:53")
+	in := confInput("server=10.0.0.2", plan.Upstream{Addr: a, Conf: plan.Conf{Format: forwarders.Dnsmasq, Word: "10.0.0.2", Choice: 1, Bare: true}})
+	in.Facts.Kubernetes = true
+	for _, f := range Judge(in).Findings {
+		for _, s := range f.Advice {
+			if strings.Contains(s, "kube") || strings.Contains(s, "Kubernetes") {
+				t.Errorf("%s: %q", f.Code, s)
+			}
 		}
 	}
 }
