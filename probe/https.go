@@ -13,8 +13,13 @@ import (
 	"github.com/dnsloop/dnsloop/plan"
 )
 
-// maxRequests is how many requests are under way to one HTTPS upstream.
-const maxRequests = 8
+// maxRequests is how many requests are under way to one HTTPS upstream, or from
+// one guest, and maxReply how much of a reply is read, of its header and of its
+// body each: what is longer is no DNS message.
+const (
+	maxRequests = 8
+	maxReply    = 64 << 10
+)
 
 // httpsCarrier posts probes to a DNS-over-HTTPS upstream (RFC 8484).
 type httpsCarrier struct {
@@ -35,6 +40,8 @@ func newHTTPSCarrier(w wire, up plan.Upstream) *httpsCarrier {
 		Transport: &http.Transport{
 			TLSClientConfig:   c.certs.config(),
 			ForceAttemptHTTP2: true,
+
+			MaxResponseHeaderBytes: maxReply,
 			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 				addr, err := c.resolve(up)
 				if err != nil {
@@ -89,10 +96,16 @@ func (c *httpsCarrier) post(p *probe) (rcode uint8, err error) {
 		return 0, err
 	}
 	defer resp.Body.Close()
+	return c.read(resp, p)
+}
+
+// read takes the answer to a probe out of a response, whatever that says its
+// type is.
+func (c *httpsCarrier) read(resp *http.Response, p *probe) (rcode uint8, err error) {
 	if resp.StatusCode != http.StatusOK {
 		return 0, fmt.Errorf("HTTP status %d", resp.StatusCode)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
 	if err != nil {
 		return 0, err
 	}
