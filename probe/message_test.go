@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 
@@ -161,55 +160,4 @@ func TestHealthChecks(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, !want, want)
 		}
 	}
-}
-
-// FuzzHear throws packets at the stand-in: no panic, nothing answered that is a
-// response, no NXDOMAIN, no refusal larger than what was asked.
-func FuzzHear(f *testing.F) {
-	for _, s := range []string{"", "\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x00\x00\x01\x00\x01"} {
-		f.Add([]byte(s))
-	}
-	p := newProbe(nil, typeHINFO, 0)
-	q := appendQuery(nil, p)
-	f.Add(q)
-	response := bytes.Clone(q)
-	response[2] |= flagQR >> 8
-	f.Add(response)
-	f.Fuzz(func(t *testing.T, msg []byte) {
-		s := &StandIn{inbox: newInbox(), strays: map[strayKey]int{}}
-		out := s.hear(nil, msg, path{local: at("127.0.0.1:1")}, at("127.0.0.1:53"), "udp")
-		if len(out) == 0 {
-			return
-		}
-		if msg[2]&0x80 != 0 {
-			t.Fatalf("a response was answered: %x", msg)
-		}
-		if rcode := out[3] & 0xf; rcode != dns.RcodeSuccess && rcode != dns.RcodeRefused {
-			t.Fatalf("%x was answered %s", msg, rcodeName(rcode))
-		}
-		if out[3]&0xf == dns.RcodeRefused && len(out) > len(msg) {
-			t.Fatalf("%d octets refused with %d", len(msg), len(out))
-		}
-		if out[2]&0x80 == 0 || out[0] != msg[0] || out[1] != msg[1] {
-			t.Fatalf("%x is no answer to %x", out, msg)
-		}
-	})
-}
-
-// FuzzCheckReply throws messages at the validation of replies.
-func FuzzCheckReply(f *testing.F) {
-	p := testProbe(f, "example.org.", letters)
-	p.id, p.inner = 7, labelTop+1
-	w := wire{names: &registry{}, lane: &lane{}}
-	w.names.add(p)
-	p.check.lane = w.lane
-	q := appendQuery(nil, p)
-	q[2] |= 0x80
-	f.Add(q)
-	f.Add(q[:len(q)-1])
-	f.Fuzz(func(t *testing.T, msg []byte) {
-		if got, _ := w.asked(msg); got != nil && (len(msg) < len(q) || !strings.EqualFold(string(msg[12:len(q)]), string(q[12:]))) {
-			t.Fatalf("%x was taken for an answer to %x", msg, q)
-		}
-	})
 }
