@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/dnsloop/dnsloop/corefile"
@@ -107,16 +107,18 @@ func (r *reader) addServersFile(name string, env forwarders.Env) {
 // regularFiles lists the names of a directory's regular files, sorted, also where
 // a link leads to one.
 func regularFiles(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
+	d, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	root := os.DirFS(dir)
-	var names []string
-	for _, e := range entries {
-		if info, err := fs.Stat(root, e.Name()); err == nil && info.Mode().IsRegular() {
-			names = append(names, e.Name())
-		}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, err
 	}
-	return names, nil
+	slices.Sort(names)
+	return slices.DeleteFunc(names, func(name string) bool {
+		info, err := os.Stat(filepath.Join(dir, name))
+		return err != nil || !info.Mode().IsRegular()
+	}), nil
 }

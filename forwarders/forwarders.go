@@ -146,13 +146,17 @@ type Env struct {
 // the file is refused for its size.
 func Parse(f Format, name string, data []byte, env Env) (Config, error) {
 	r := &reader{env: env, config: Config{Format: f}}
-	parse := map[Format]func(*reader, string, []byte) error{
-		Dnsmasq: parseDnsmasq, Unbound: parseUnbound, Named: parseNamed,
-	}[f]
-	if err := r.count(Pos{File: name}, data); err != nil {
-		return Config{}, err
+	err := r.count(Pos{File: name}, data)
+	switch {
+	case err != nil:
+	case f == Dnsmasq:
+		err = parseDnsmasq(r, name, data)
+	case f == Unbound:
+		err = parseUnbound(r, name, data)
+	default:
+		err = parseNamed(r, name, data)
 	}
-	if err := parse(r, name, data); err != nil {
+	if err != nil {
 		return Config{}, err
 	}
 	return r.config, nil

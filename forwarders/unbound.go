@@ -126,26 +126,25 @@ func (u *unbound) include(l *lexer, word string, depth int) error {
 	return nil
 }
 
-// unboundKeywords are those that are read here, with the section of each.
-var unboundKeywords = map[string]string{
-	"interface": serverSection, "ip-address": serverSection, "interface-automatic": serverSection, "port": serverSection,
-	"do-ip4": serverSection, "do-ip6": serverSection, "do-udp": serverSection, "do-tcp": serverSection,
-	"tcp-upstream": serverSection, "tls-upstream": serverSection, "ssl-upstream": serverSection,
-	"tls-port": serverSection, "ssl-port": serverSection, "additional-tls-port": serverSection,
-	"tls-additional-port": serverSection, "https-port": serverSection,
-	"tls-service-pem": serverSection, "ssl-service-pem": serverSection,
-	"tls-service-key": serverSection, "ssl-service-key": serverSection,
-	"tls-cert-bundle": serverSection, "ssl-cert-bundle": serverSection,
-	"do-not-query-localhost": serverSection, "do-not-query-address": serverSection, "directory": serverSection,
-	"forward-addr": forwardSection, "forward-host": forwardSection, "forward-tls-upstream": forwardSection,
-	"forward-ssl-upstream": forwardSection, "forward-tcp-upstream": forwardSection,
-	"stub-addr": stubSection, "stub-host": stubSection, "stub-tls-upstream": stubSection,
-	"stub-ssl-upstream": stubSection, "stub-tcp-upstream": stubSection,
+// sectionOf is the section of a keyword that is read here; empty: it is not.
+func sectionOf(word string) string {
+	switch word {
+	case "interface", "ip-address", "interface-automatic", "port", "do-ip4", "do-ip6", "do-udp", "do-tcp",
+		"tcp-upstream", "tls-upstream", "ssl-upstream", "tls-port", "ssl-port", "additional-tls-port",
+		"tls-additional-port", "https-port", "tls-service-pem", "ssl-service-pem", "tls-service-key", "ssl-service-key",
+		"tls-cert-bundle", "ssl-cert-bundle", "do-not-query-localhost", "do-not-query-address", "directory":
+		return serverSection
+	case "forward-addr", "forward-host", "forward-tls-upstream", "forward-ssl-upstream", "forward-tcp-upstream":
+		return forwardSection
+	case "stub-addr", "stub-host", "stub-tls-upstream", "stub-ssl-upstream", "stub-tcp-upstream":
+		return stubSection
+	}
+	return ""
 }
 
 func (u *unbound) keyword(l *lexer, word string) error {
 	at := l.pos
-	section := unboundKeywords[word]
+	section := sectionOf(word)
 	if word == "name" && (u.section == forwardSection || u.section == stubSection) {
 		section = u.section
 	}
