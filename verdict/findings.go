@@ -201,10 +201,17 @@ func (in Input) service(a netip.Addr) string {
 	return in.Facts.Service(a)
 }
 
+// shownListeners is how many listeners a sentence names.
+const shownListeners = 4
+
 // listenNames are the listeners of the check's server, as a sentence names them.
 func (c CheckReport) listenNames() string {
 	var out []string
-	for _, l := range c.Listeners {
+	for i, l := range c.Listeners {
+		if i == shownListeners { // BIND has one for each address of a host
+			out = append(out, fmt.Sprintf("%d more", len(c.Listeners)-i))
+			break
+		}
 		out = append(out, l.Addr.String())
 	}
 	return strings.Join(out, " and ")

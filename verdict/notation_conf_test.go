@@ -146,3 +146,14 @@ func TestConfOfKubernetesNode(t *testing.T) {
 		}
 	}
 }
+
+func TestManyListeners(t *testing.T) {
+	var c CheckReport
+	for _, a := range addrs("10.0.0.1:53", "10.0.0.2:53", "10.0.0.3:53", "10.0.0.4:53", "10.0.0.5:53", "10.0.0.6:53") {
+		c.Listeners = append(c.Listeners, plan.Listener{Addr: a})
+	}
+	const want = "10.0.0.1:53 and 10.0.0.2:53 and 10.0.0.3:53 and 10.0.0.4:53 and 2 more"
+	if got := c.listenNames(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
