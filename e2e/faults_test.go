@@ -2,14 +2,9 @@ package e2e
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -140,176 +135,7 @@ func (h *host) pass(w dns.ResponseWriter, q *dns.Msg, next string) {
 	}
 }
 
-// packets opens a UDP socket on the host.
-func (h *host) packets() (conn net.PacketConn, err error) {
-	err = h.inside(func() error { conn, err = net.ListenPacket("udp", addr(h.v4, 0)); return err })
-	return conn, err
-}
-
-// server is where the packets of the test bed go.
-func server(ip string) net.Addr { return &net.UDPAddr{IP: net.ParseIP(ip), Port: 53} }
-
-// TestForeignQuestions: 20 000 questions a second that are not this run's
-// change no verdict and take no memory.
-func TestForeignQuestions(t *testing.T) {
-	need(t, "dnsmasq")
-	for _, verdict := range []string{"loop", "clear"} {
-		t.Run(verdict, func(t *testing.T) {
-			t.Parallel()
-			n := newNetwork(t)
-			a, b, stranger := n.host(), n.host(), n.host()
-			// Late returns are awaited for 3 s; a loop's run is held up by a hole.
-			argv := []string{dnsloopBin, "-f", "json", "--settle", "3s"}
-			status := 0
-			if verdict == "loop" {
-				hole := n.host()
-				hole.drop("udp", 53)
-				hole.drop("tcp", 53)
-				b.dnsmasq(b.v4, 53, via(a.v4, 53, "#"))
-				argv, status = append(argv, "--timeout", "3s", b.v4, hole.v4), 1
-			} else {
-				argv = append(argv, strings.TrimSuffix(clean(n, 53), ":53"))
-			}
-			ctx, stop := context.WithCancel(t.Context())
-			answered := stranger.flood(ctx, a.v4)
-
-			cmd := a.command(argv...)
-			var out bytes.Buffer
-			cmd.Stdout = &out
-			p := launch(t, cmd)
-			peak := p.peak(t)
-			got := p.status(t)
-			stop()
-			r := parseReport(t, out.Bytes(), p.log.String())
-			r.expect(t, got, verdict, status, "-DL016")
-			if n := answered(); n < 6_000 {
-				t.Errorf("the stand-in answered %d foreign questions: that was no flood", n)
-			}
-			if peak == 0 || peak >= 32<<10 {
-				t.Errorf("dnsloop held up to %d KiB, want less than 32 MiB", peak)
-			}
-		})
-	}
-}
-
-// flood asks to a new question 20 000 times a second until the context ends.
-// The result ends it and says how many were answered.
-func (h *host) flood(ctx context.Context, to string) (answered func() int) {
-	h.t.Helper()
-	const rate = 20_000
-	conn, err := h.packets()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	heard := make(chan int)
-	go func() {
-		buf := make([]byte, dns.MinMsgSize)
-		for n := 0; ; n++ {
-			if _, _, err := conn.ReadFrom(buf); err != nil {
-				heard <- n
-				return
-			}
-		}
-	}()
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		tick := time.NewTicker(5 * time.Millisecond)
-		defer tick.Stop()
-		began := time.Now()
-		for i := 0; ctx.Err() == nil; {
-			for due := int(time.Since(began).Seconds() * rate); i < due; i++ {
-				m := new(dns.Msg)
-				m.SetQuestion(fmt.Sprintf("%d.%d.", i, rand.Uint64()>>2), dns.TypeHINFO)
-				wire, err := m.Pack()
-				if err == nil {
-					_, err = conn.WriteTo(wire, server(to))
-				}
-				if err != nil && !errors.Is(err, net.ErrClosed) {
-					h.t.Errorf("flooding: %v", err)
-					return
-				}
-			}
-			<-tick.C
-		}
-	}()
-	return func() int {
-		<-sent
-		conn.Close()
-		return <-heard
-	}
-}
-
-// peak waits for the end of the process and returns the most memory that it was
-// seen to hold, in KiB. The kernel's count of a child that has ended will not
-// do: it holds that of the test itself, from before the exec.
-func (p *process) peak(t *testing.T) (kib int) {
-	t.Helper()
-	line := regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-p.gone:
-			return kib
-		case <-time.After(2 * patience):
-			t.Fatal("still running")
-		case <-tick.C:
-		}
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-		if m := line.FindSubmatch(status); err == nil && m != nil {
-			now, _ := strconv.Atoi(string(m[1])) // the expression lets nothing else through
-			kib = max(kib, now)
-		}
-	}
-}
-
-// TestPlayedBack: who plays a probe back a thousand times proves one return.
-func TestPlayedBack(t *testing.T) {
-	need(t)
-	n := newNetwork(t)
-	a, b := n.host(), n.host()
-	var replies atomic.Int32
-	b.listen(func(w dns.ResponseWriter, q *dns.Msg) {
-		conn, err := b.packets()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		t.Cleanup(func() { conn.Close() })
-		go func() {
-			buf := make([]byte, dns.MinMsgSize)
-			for i := 0; ; i++ {
-				size, _, err := conn.ReadFrom(buf)
-				if err != nil {
-					return
-				}
-				replies.Add(1)
-				if i == 0 {
-					w.Write(buf[:size]) //nolint:errcheck // whoever asked may be gone
-				}
-			}
-		}()
-		go func() {
-			wire, err := q.Pack()
-			for i := 0; i < 1000 && err == nil; i++ {
-				_, err = conn.WriteTo(wire, server(a.v4))
-			}
-		}()
-	})
-	r, status := a.dnsloop(b.v4)
-	r.expect(t, status, "loop", 1, "DL001", "-DL016")
-	r.bounded(t)
-	sent := 0
-	for _, c := range r.Checks {
-		sent += c.Sent
-	}
-	if int(replies.Load()) <= 2*sent {
-		t.Errorf("%d probes were heard %d times: that was no playing back", sent, replies.Load())
-	}
-}
-
-// TestTerminated: whenever SIGTERM comes, the report is whole, and it says a
+// TestTerminated: whenever SIGTERM or SIGINT comes, the report is whole, and it says a
 // loop only where there is one.
 func TestTerminated(t *testing.T) {
 	need(t, "dnsmasq")
@@ -329,7 +155,8 @@ func TestTerminated(t *testing.T) {
 		p.wait(t, "started", func() bool { return p.log.String() != "" })
 		moment := rand.N(300 * time.Millisecond)
 		<-time.After(moment)
-		p.signal(t, syscall.SIGTERM)
+		signal := []syscall.Signal{syscall.SIGTERM, syscall.SIGINT}[run/2%2]
+		p.signal(t, signal)
 		status := p.status(t)
 		r := parseReport(t, out.Bytes(), p.log.String())
 		if status == 1 && upstream == back.v4 {
@@ -338,7 +165,7 @@ func TestTerminated(t *testing.T) {
 			r.expect(t, status, "unknown", 3, "-DL001")
 		}
 		if t.Failed() {
-			t.Fatalf("SIGTERM to run %d, of %s, after %v", run, upstream, moment)
+			t.Fatalf("%v to run %d, of %s, after %v", signal, run, upstream, moment)
 		}
 	}
 }
