@@ -216,3 +216,36 @@ func TestServersNeverAsk(t *testing.T) {
 		})
 	}
 }
+
+// TestViews: where BIND's views treat the upstream otherwise than this host, what
+// comes home ends there, and names resolve; where they do not, it goes round.
+func TestViews(t *testing.T) {
+	need(t, "dnsmasq", "named")
+	const zone = "$TTL 60\n@ SOA ns root 1 60 60 60 60\n@ NS ns\nns A 192.0.2.1\nwww A " + resolved + "\n"
+	for _, c := range []struct {
+		name, clients, verdict string
+		status                 int
+		codes                  []string
+	}{
+		{"the upstream has a view of its own", "SELF; localhost;", "clear", 0, []string{"DL013", "-DL001"}},
+		{"the upstream has the same view", "any;", "loop", 1, []string{"DL001", "-DL013"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			n := newNetwork(t)
+			h, back := n.host(), n.host()
+			back.dnsmasq(back.v4, 53, via(h.v4, 53, "#"))
+			h.file("zone", zone)
+			h.file("named.conf", strings.NewReplacer("SELF", h.v4, "LOOP", back.v4).Replace("options {\n"+namedOptions+"};\n"+
+				"view ours { match-clients { "+c.clients+" }; forward only; forwarders { LOOP; }; };\n"+
+				"view theirs { zone \"example.net\" { type primary; file \"zone\"; }; };\n"))
+			cmd := h.command(dnsloopBin, "--timeout", "5s", "-f", "json", "named.conf")
+			cmd.Dir = h.dir
+			r, status := runDNSLoop(t, cmd)
+			r.expect(t, status, c.verdict, c.status, c.codes...)
+			if c.verdict == "clear" {
+				h.runs(t, runNamed...)
+			}
+		})
+	}
+}

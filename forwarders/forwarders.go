@@ -122,6 +122,7 @@ type Config struct {
 	Listeners []Listener // each once
 	Forwards  []Forward  // in the order of the files, each zone and view once
 	Problems  []Problem
+	Views     []View // of BIND, in their order; none where all clients are treated alike
 }
 
 // Env is the world that a configuration refers to.

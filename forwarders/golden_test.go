@@ -181,6 +181,7 @@ func fuzz(f *testing.F, format Format) {
 				}
 			}
 		}
+		c.Home("example.", loopback4, loopback6)
 		for _, l := range c.Listeners {
 			if !l.Addr.IsValid() || l.Addr.Port() == 0 {
 				t.Errorf("%+v", l)

@@ -3,7 +3,6 @@ package forwarders
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 )
 
@@ -67,91 +66,8 @@ func parseNamed(r *reader, name string, data []byte) error {
 	return nil
 }
 
-// views reads the zones of each view, or of the file where there is no view. What
-// a view does not say itself is said by the options.
-func (n *named) views() error {
-	views := all(n.top, "view")
-	zones := all(n.top, "zone")
-	if len(views) > 0 && len(zones) > 0 {
-		return errorf(zones[0].Pos, "expected all zones in views, since there are views")
-	}
-	switch {
-	case len(views) == 0:
-		return n.view(n.top)
-	case len(views) > maxViews:
-		return fmt.Errorf("%s: %w: over %d views", views[0].Pos, ErrLimit, maxViews)
-	}
-	for _, v := range views {
-		block, ok := v.block()
-		if !ok {
-			return errorf(v.Pos, "expected view NAME { … }")
-		}
-		if class := v.word(2); class == "" || class == "in" {
-			if err := n.view(block); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// view reads what one view forwards. One without recursion forwards nothing for
-// its clients.
-func (n *named) view(block []statement) error {
-	find := func(word string) (statement, bool, error) {
-		s, ok, err := one(block, word)
-		if !ok && err == nil {
-			s, ok, err = one(n.options, word)
-		}
-		return s, ok, err
-	}
-	recursion, _, err := find("recursion")
-	if err != nil {
-		return err
-	}
-	global, hasGlobal, err := find("forwarders")
-	if err != nil {
-		return err
-	}
-	var found Config
-	seen := map[string]Pos{}
-	if hasGlobal {
-		seen["."] = global.Pos
-		if err := n.zone(&found, global.Pos, ".", global, n.port); err != nil {
-			return err
-		}
-	}
-	for _, z := range all(block, "zone") {
-		body, ok := z.block()
-		if !ok {
-			continue
-		}
-		if err := n.zoneBody(&found, seen, z, body); err != nil {
-			return err
-		}
-	}
-	if recursion.word(1) == "no" || recursion.word(1) == "false" || recursion.word(1) == "0" {
-		return nil
-	}
-	for _, f := range found.Forwards {
-		if err := n.add(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// add adds what a view forwards; views often have it from the same lines.
-func (n *named) add(f Forward) error {
-	same := func(o Forward) bool { return o.Zone == f.Zone && slices.Equal(o.To, f.To) }
-	if slices.ContainsFunc(n.config.Forwards, same) {
-		return nil
-	}
-	return n.forward(f.To[0].Pos, f.Zone, f.To)
-}
-
 // zoneBody reads the servers that one zone's names are asked of.
-func (n *named) zoneBody(found *Config, seen map[string]Pos, z statement, body []statement) error {
+func (n *named) zoneBody(found *taken, z statement, body []statement) error {
 	kind, _, err := one(body, "type")
 	if err != nil {
 		return err
@@ -168,24 +84,27 @@ func (n *named) zoneBody(found *Config, seen map[string]Pos, z statement, body [
 	case "static-stub":
 		to, ok, err = one(body, "server-addresses")
 	}
+	name, valid := zoneOf(z.word(1))
+	if valid && kind.word(1) != "hint" {
+		found.to[name] = nil // nobody, or whom zone adds
+	}
 	if err != nil || !ok {
 		return err
 	}
-	name, ok := zoneOf(z.word(1))
-	former, twice := seen[name]
+	former, twice := found.seen[name]
 	switch {
-	case !ok:
+	case !valid:
 		return errorf(z.Pos, "zone: expected a domain name, got %q", z.word(1))
 	case twice:
 		return errorf(z.Pos, "expected the servers of zone %s once, they stand at %s too", name, former)
 	}
-	seen[name] = z.Pos
+	found.seen[name] = z.Pos
 	return n.zone(found, z.Pos, name, to, port)
 }
 
 // zone adds the servers that a statement lists, with those left out that BIND
 // never asks.
-func (n *named) zone(found *Config, at Pos, name string, list statement, port uint16) error {
+func (n *named) zone(found *taken, at Pos, name string, list statement, port uint16) error {
 	us, err := n.servers(list, port, 0)
 	if err != nil {
 		return err
@@ -199,7 +118,8 @@ func (n *named) zone(found *Config, at Pos, name string, list statement, port ui
 		to = append(to, u)
 	}
 	if len(to) > 0 {
-		found.Forwards = append(found.Forwards, Forward{name, to})
+		found.forwards = append(found.forwards, Forward{name, to})
+		found.to[name] = to
 	}
 	return n.limit(at, len(to))
 }

@@ -23,8 +23,12 @@ func FromForwarders(name string, c forwarders.Config, pod bool) []Server {
 		ls = append(ls, Listener{Addr: l.Addr, Secure: Transport(l.Secure), Cert: l.Cert, Key: l.Key})
 	}
 	servers := []Server{{Listeners: ls, Pod: pod}} // what comes home there comes home whatever is forwarded
+	var views *forwarders.Config
+	if len(c.Views) > 0 {
+		views = &c
+	}
 	for _, f := range c.Forwards {
-		s := Server{Listeners: ls, Zones: []string{f.Zone}, Pod: pod}
+		s := Server{Listeners: ls, Zones: []string{f.Zone}, Pod: pod, Views: views}
 		for _, to := range f.To {
 			u := Upstream{
 				Addr: to.Addr, Transport: Transport(to.Over), Name: cmp.Or(to.Name, to.Host), CA: to.CA,

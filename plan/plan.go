@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"github.com/dnsloop/dnsloop/forwarders"
 	"github.com/dnsloop/dnsloop/resolvconf"
 )
 
@@ -94,6 +95,9 @@ type Server struct {
 	Upstreams []Upstream
 	Pod       bool   // it runs in a pod, as Options.Pod has it for all
 	Route     *Route // its place in a Corefile; nil outside of one
+	// Views is the configuration of a BIND that treats its clients in different
+	// ways; nil elsewhere.
+	Views *forwarders.Config
 }
 
 // Options are what the user said of the whole run.
@@ -113,8 +117,9 @@ type Check struct {
 	Transport Transport
 	// Listeners are those of the server that forwards to the upstream.
 	Listeners []Listener
-	Pod       bool   // the server runs in a pod: loopback is the pod itself
-	Route     *Route // the server's place in a Corefile; nil outside of one
+	Pod       bool               // the server runs in a pod: loopback is the pod itself
+	Route     *Route             // the server's place in a Corefile; nil outside of one
+	Views     *forwarders.Config // as in Server
 	// Unprobed says why the check is judged without a packet; empty: it is probed.
 	Unprobed string
 }
@@ -160,7 +165,7 @@ func checks(s Server, u Upstream, optOut string, o Options) []Check {
 	if u.Transport != "" {
 		over = []Transport{u.Transport}
 	}
-	c := Check{Upstream: u, Listeners: s.Listeners, Pod: s.Pod || o.Pod, Route: s.Route, Unprobed: s.Route.unprobed()}
+	c := Check{Upstream: u, Listeners: s.Listeners, Pod: s.Pod || o.Pod, Route: s.Route, Views: s.Views, Unprobed: s.Route.unprobed()}
 	switch {
 	case c.Unprobed != "":
 	case u.Own != "":

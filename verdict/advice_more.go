@@ -319,6 +319,13 @@ func adviseCircle(s scene) []string {
 }
 
 func adviseChain(s scene) []string {
+	if s.Kind == kindConf {
+		return []string{
+			fmt.Sprintf("What is forwarded to %s comes back to another view of this server, which does not send it there again. "+
+				"That is no loop, as long as no client of that view is sent back here.", s.Upstream),
+			"nothing to change",
+		}
+	}
 	return []string{
 		fmt.Sprintf("%s is another block of the same server, which forwards on to somewhere else. "+
 			"That is a chain and no loop, as long as the second block does not forward back.", s.Upstream),

@@ -259,6 +259,9 @@ func (in Input) message(code string, with []CheckReport) string {
 	case "DL010":
 		return fmt.Sprintf("zone %s goes round in a circle: %s", c.Zone, circleText(c.Route))
 	case "DL013":
+		if c.Views != nil {
+			return fmt.Sprintf("%s is %s", up, viewText(c))
+		}
 		return fmt.Sprintf("%s is %s", up, chainText(c))
 	case "DL012":
 		return fmt.Sprintf("%s gives no answer over %s (%s), but does over the other transport", up, c.Transport, failureText(c.Result))

@@ -189,6 +189,9 @@ func (c *CheckReport) homecoming() homecoming {
 		h.direct = h.direct || r.Direct
 		switch {
 		case c.Pod && r.Direct:
+		case c.Views != nil:
+			again := c.again(r.From.Addr(), r.To.Addr())
+			h.loop, h.chain = h.loop || again, h.chain || !again
 		case c.Route == nil || c.home(r).Loop:
 			h.loop = true
 		default:
@@ -210,7 +213,7 @@ func (c *CheckReport) selfForward(home homecoming) bool {
 	for _, l := range c.Listeners {
 		la := l.Addr.Addr()
 		switch {
-		case l.Addr.Port() != up.Port():
+		case l.Addr.Port() != up.Port(), c.Views != nil && !c.again(up.Addr(), up.Addr()):
 		case la == up.Addr() && !la.IsUnspecified():
 			return true
 		case !la.IsUnspecified() || !up.Addr().IsValid() || la.Is4() != up.Addr().Is4():

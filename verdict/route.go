@@ -2,10 +2,12 @@ package verdict
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/dnsloop/dnsloop/corefile"
+	"github.com/dnsloop/dnsloop/forwarders"
 	"github.com/dnsloop/dnsloop/plan"
 	"github.com/dnsloop/dnsloop/probe"
 )
@@ -50,6 +52,23 @@ func (c *CheckReport) home(r probe.Return) corefile.Homecoming {
 		scheme = string(r.Transport)
 	}
 	return c.Route.Graph.Return(c.Route.Path().Hop, c.Zone, scheme, r.To)
+}
+
+// again reports whether the view of a BIND that takes a question sends it to the
+// upstream of the check again.
+func (c *CheckReport) again(from, to netip.Addr) bool {
+	_, asked, _ := c.Views.Home(c.Zone, from, to)
+	return slices.ContainsFunc(asked, func(u forwarders.Upstream) bool { return u.Addr == c.Upstream.Addr })
+}
+
+// viewText names the view that the names of a BIND's probe came home to.
+func viewText(c CheckReport) string {
+	for _, r := range c.Result.Returns {
+		if name, _, ok := c.Views.Home(c.Zone, r.From.Addr(), r.To.Addr()); ok {
+			return fmt.Sprintf("this server, whose view %q takes what comes from %s", name, r.From.Addr())
+		}
+	}
+	return "this server, where no view takes it"
 }
 
 // follow gives each chain the worst verdict of what it leads to.
