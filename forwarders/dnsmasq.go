@@ -313,6 +313,7 @@ func (d *dnsmasq) forwards() error {
 	standard = d.asked(standard)
 	zones := []string{"."}
 	to := map[string][]Upstream{".": standard}
+	n := len(standard)
 	for _, s := range d.servers {
 		if s.zone == "." {
 			continue
@@ -325,8 +326,9 @@ func (d *dnsmasq) forwards() error {
 			more = d.asked([]Upstream{s.Upstream})
 		}
 		to[s.zone] = append(to[s.zone], more...)
-		if len(to[s.zone]) > maxForwards {
-			break // which the next loop tells
+		n += len(more)
+		if err := d.limit(s.Pos, n); err != nil {
+			return err
 		}
 	}
 	for _, zone := range zones {

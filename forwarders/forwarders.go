@@ -65,7 +65,7 @@ const (
 	maxSize     = 4 << 20 // bytes of all files together
 	maxFiles    = 1000    // read, and in a directory or of one pattern
 	maxDepth    = 20      // of files that include each other, and of braces
-	maxForwards = 4096    // upstreams of all zones together
+	maxForwards = 32768   // upstreams of all zones together
 	maxParts    = 100_000 // statements of a named.conf
 	maxViews    = 256     // of a named.conf
 	maxSteps    = 1 << 20 // through lists that name each other
