@@ -194,8 +194,8 @@ func TestSlowConnections(t *testing.T) {
 	}{
 		{plan.TCP, 0, connsEach, DefaultProbes},
 		{plan.TLS, 0, connsTLS, DefaultProbes},
-		{plan.TCP, options().QueryTimeout * 6 / 10, connsSlow, 2 * DefaultProbes},
-		{plan.TLS, options().QueryTimeout * 6 / 10, connsSlow, 2*DefaultProbes + 1},
+		{plan.TCP, options().QueryTimeout * 13 / 20, connsSlow, 3 * DefaultProbes},
+		{plan.TLS, options().QueryTimeout * 13 / 20, connsSlow, 3 * DefaultProbes},
 	} {
 		t.Run(fmt.Sprintf("%s, %v", tt.over, tt.takes), func(t *testing.T) {
 			t.Parallel()
