@@ -21,8 +21,7 @@ func TestIdleStrangers(t *testing.T) {
 			if over != plan.TCP {
 				l.Secure, l.Cert, l.Key = over, cert, key
 			}
-			s := Listen(t.Context(), []plan.Listener{l}, []netip.Addr{loopback}, nil)
-			defer s.Close()
+			s := listenAt(t, l)
 			home := s.Ears()[0].Addr
 			var turnedOut []net.Conn
 			for i := range maxGuests + 8 {

@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,15 +19,27 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 // standIn opens a stand-in on a port of the kernel's choice.
 func standIn(t testing.TB) (*StandIn, netip.AddrPort) {
 	t.Helper()
-	at := netip.AddrPortFrom(loopback, 0)
-	s := Listen(t.Context(), []plan.Listener{{Addr: at}}, []netip.Addr{loopback}, nil)
+	s := listenAt(t, plan.Listener{Addr: netip.AddrPortFrom(loopback, 0)})
+	return s, s.Ears()[0].Addr
+}
+
+// listenAt opens a stand-in. A port that the kernel chose for TCP may be
+// somebody's over UDP: then it is to choose again.
+func listenAt(t testing.TB, l plan.Listener) *StandIn {
+	t.Helper()
+	held := func(e Ear) bool { return e.State == Held }
+	s := Listen(t.Context(), []plan.Listener{l}, []netip.Addr{loopback}, nil)
+	for tries := 20; tries > 0 && slices.ContainsFunc(s.Ears(), held); tries-- {
+		s.Close()
+		s = Listen(t.Context(), []plan.Listener{l}, []netip.Addr{loopback}, nil)
+	}
 	t.Cleanup(s.Close)
 	for _, e := range s.Ears() {
 		if e.State != Listening {
 			t.Fatalf("%s %s: %s: %v", e.Addr, e.Transport, e.State, e.Err)
 		}
 	}
-	return s, s.Ears()[0].Addr
+	return s
 }
 
 func options() Options {
