@@ -159,7 +159,7 @@ func (in Input) scene(code string, with []CheckReport, cure cure) scene {
 		Failure:    c.Result.Failure,
 		Detail:     c.Result.Detail,
 		Alive:      c.Result.Alive,
-		Service:    in.service(c.Upstream.Addr.Addr()),
+		Service:    in.service(c.Upstream.Addr),
 		Resolved:   in.Facts.Resolved,
 		Kubernetes: in.Facts.Kubernetes && c.Upstream.Conf.Format == "", // which the kubelet hands to nobody
 		Listen:     c.listenNames(),
@@ -194,11 +194,13 @@ func (in Input) scene(code string, with []CheckReport, cure cure) scene {
 	return s
 }
 
-func (in Input) service(a netip.Addr) string {
-	if in.Facts.Service == nil || !a.IsValid() {
+// service names who is known to answer at an address: at the port of DNS alone,
+// whatever else may be there at others.
+func (in Input) service(a netip.AddrPort) string {
+	if in.Facts.Service == nil || !a.Addr().IsValid() || a.Port() != dnsPort {
 		return ""
 	}
-	return in.Facts.Service(a)
+	return in.Facts.Service(a.Addr())
 }
 
 // shownListeners is how many listeners a sentence names.
@@ -239,7 +241,7 @@ func (in Input) message(code string, with []CheckReport) string {
 		}
 		return fmt.Sprintf("%s is an address that this server itself will serve on (%s)", up, c.listenNames())
 	case "DL003":
-		if s := in.service(c.Upstream.Addr.Addr()); s != "" {
+		if s := in.service(c.Upstream.Addr); s != "" {
 			return fmt.Sprintf("%s is a loopback address, known as that of %s", up, s)
 		}
 		return up + " is a loopback address: it means whoever reads it"
