@@ -229,8 +229,20 @@ func zoneOf(s string) (string, bool) {
 	if _, ok := dns.IsDomainName(s); !ok || s == "" || strings.ContainsAny(s, " \t\\\"") {
 		return "", false
 	}
-	zone := strings.ToLower(dns.Fqdn(s))
+	zone := lower(dns.Fqdn(s))
 	return zone, len(zone)+1 <= 255-2*20
+}
+
+// lower folds the case of ASCII letters alone, as names do (RFC 4343): their
+// other octets are no text, and stay.
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 // addrOf reads an address. The zone of a link-local one stays, IPv4-mapped

@@ -130,10 +130,10 @@ func ParseListen(s string) ([]Listener, error) {
 // ParseZone reads a zone's name. It leaves room for the two labels that a
 // probe puts in front (RFC 1035 section 2.3.4: a name has at most 255 octets).
 func ParseZone(s string) (string, error) {
-	if _, ok := dns.IsDomainName(s); !ok || s == "" || strings.ContainsAny(s, "/ \t\\\"") {
+	zone := strings.ToLower(dns.Fqdn(s)) // which is longer where s is no text
+	if _, ok := dns.IsDomainName(zone); !ok || s == "" || strings.ContainsAny(s, "/ \t\\\"") {
 		return "", fmt.Errorf("--zone %q: expected a domain name such as example.org", s)
 	}
-	zone := strings.ToLower(dns.Fqdn(s))
 	if len(zone)+1 > 255-2*20 {
 		return "", fmt.Errorf("--zone %q: too long: no room for a probe's two labels in front", s)
 	}

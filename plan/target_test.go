@@ -104,7 +104,7 @@ func TestParseZone(t *testing.T) {
 			t.Errorf("%s: %q, %v; want %q", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "a..b", ".example", "10.0.0.0/8", "a b", strings.Repeat("a", 64), "bcdefgh." + long} {
+	for _, in := range []string{"", "a..b", ".example", "10.0.0.0/8", "a b", strings.Repeat("a", 64), strings.Repeat("\xb5", 30), "bcdefgh." + long} {
 		if got, err := ParseZone(in); err == nil {
 			t.Errorf("%q: %q, want an error", in, got)
 		}
