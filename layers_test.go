@@ -12,11 +12,12 @@ import (
 func TestLayers(t *testing.T) {
 	const module = "github.com/dnsloop/dnsloop/"
 	knows := map[string][]string{
+		"spelling":   {},
 		"resolvconf": {},
-		"corefile":   {"resolvconf"},
+		"corefile":   {"spelling", "resolvconf"},
 		"kube":       {},
-		"forwarders": {"resolvconf"},
-		"plan":       {"resolvconf", "corefile", "forwarders"},
+		"forwarders": {"spelling", "resolvconf"},
+		"plan":       {"spelling", "resolvconf", "corefile", "forwarders"},
 		"probe":      {"plan"},
 		"verdict":    {"resolvconf", "corefile", "forwarders", "plan", "probe"},
 		"report":     {"plan", "probe", "verdict"},

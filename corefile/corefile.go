@@ -16,10 +16,10 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
-	"strings"
-	"unicode"
 
 	"github.com/coredns/caddy/caddyfile"
+
+	"github.com/dnsloop/dnsloop/spelling"
 )
 
 // Pos is a place in a Corefile, or in a file that it imports or forwards to.
@@ -43,27 +43,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return printable(e.Pos.String() + ": " + e.Msg + " (CoreDNS would not start)")
-}
-
-// maxMessage is how long a message may be, in characters: words of a Corefile
-// may be as long as the file.
-const maxMessage = 500
-
-// printable is s without what a terminal could choke on, and not too long.
-func printable(s string) string {
-	var b strings.Builder
-	n := 0
-	for _, r := range s {
-		if n++; n > maxMessage {
-			return b.String() + "…"
-		}
-		if !unicode.IsPrint(r) {
-			r = unicode.ReplacementChar
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
+	return spelling.Printable(e.Pos.String() + ": " + e.Msg + " (CoreDNS would not start)")
 }
 
 // ErrLimit says that a file is refused for its size, or for that of what it
@@ -249,7 +229,7 @@ func (r *reader) read() error {
 }
 
 func (r *reader) problem(at Pos, format string, args ...any) {
-	*r.problems = append(*r.problems, Problem{Pos: at, Reason: printable(fmt.Sprintf(format, args...))})
+	*r.problems = append(*r.problems, Problem{Pos: at, Reason: spelling.Printable(fmt.Sprintf(format, args...))})
 }
 
 // listen adds the listeners that the block does not have yet.

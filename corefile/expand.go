@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/coredns/caddy/caddyfile"
+
+	"github.com/dnsloop/dnsloop/spelling"
 )
 
 // Limits of what is read. A Corefile with a long list of hosts in it has some
@@ -299,7 +301,7 @@ func (x *expander) file(pos Pos, path string) ([]caddyfile.Token, error) {
 }
 
 func (x *expander) problem(at Pos, format string, args ...any) {
-	*x.problems = append(*x.problems, Problem{Pos: at, Reason: printable(fmt.Sprintf(format, args...))})
+	*x.problems = append(*x.problems, Problem{Pos: at, Reason: spelling.Printable(fmt.Sprintf(format, args...))})
 }
 
 func (e Env) readFile(path string) ([]byte, error) {

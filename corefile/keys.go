@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/dnsloop/dnsloop/spelling"
 )
 
 // The schemes that CoreDNS knows (plugin/pkg/transport).
@@ -93,7 +95,9 @@ func splitZones(s string) (zones []string, port string, err error) {
 	if s[0] == ':' || s[0] == '0' && strings.Contains(s, ":") {
 		return nil, "", fmt.Errorf("%q cannot be spelt out as a reverse zone", s)
 	}
-	return reverseZones(network), port, nil
+	address, _ := netip.AddrFromSlice(network.IP)
+	length, _ := network.Mask.Size()
+	return spelling.Reverse(netip.PrefixFrom(address, length)), port, nil
 }
 
 // hostZones is splitZones for arguments of plugins, which may bear a scheme
@@ -106,45 +110,6 @@ func hostZones(s string) []string {
 		return nil
 	}
 	return zones
-}
-
-// reverseZones returns the zones under in-addr.arpa or ip6.arpa that together
-// make up a network: a label there is 8 bits of an IPv4 address (RFC 1035
-// section 3.5), 4 of an IPv6 one (RFC 3596 section 2.5).
-func reverseZones(network *net.IPNet) []string {
-	address, _ := netip.AddrFromSlice(network.IP)
-	ones, bits := network.Mask.Size()
-	label := 8
-	if bits == 128 {
-		label = 4
-	}
-	kept := (ones + label - 1) / label // labels, the last perhaps in part
-	count := 1 << (kept*label - ones)
-	zones := make([]string, count)
-	for i := range zones {
-		bytes := address.AsSlice()
-		if i > 0 {
-			last := (kept - 1) * label // the bit at which the last label begins
-			bytes[last/8] += byte(i << (8 - label - last%8))
-		}
-		zones[i] = reverseZone(bytes, kept, label)
-	}
-	return zones
-}
-
-func reverseZone(bytes []byte, kept, label int) string {
-	var b strings.Builder
-	for i := kept - 1; i >= 0; i-- {
-		if label == 8 {
-			fmt.Fprintf(&b, "%d.", bytes[i])
-		} else {
-			fmt.Fprintf(&b, "%x.", bytes[i/2]>>(4*(1-i%2))&15)
-		}
-	}
-	if label == 8 {
-		return b.String() + "in-addr.arpa."
-	}
-	return b.String() + "ip6.arpa."
 }
 
 // checkOverlap refuses two blocks that claim a zone on the same sockets, as

@@ -13,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/dnsloop/dnsloop/resolvconf"
+	"github.com/dnsloop/dnsloop/spelling"
 )
 
 // To is an upstream that a stanza names, or one nameserver of a file that it
@@ -182,7 +183,7 @@ func (r *reader) nameservers(a argument, path string) ([]To, bool) {
 		file, err = resolvconf.Parse(path, bytes.NewReader(data))
 	}
 	if err != nil {
-		to.Reason = printable(err.Error())
+		to.Reason = spelling.Printable(err.Error())
 		return []To{to}, true
 	}
 	for _, p := range file.Problems {
@@ -273,7 +274,7 @@ func resolve(t To, resolvers []string, lookup func(string, []string) ([]netip.Ad
 	}
 	addrs, err := lookup(t.Host, resolvers)
 	if err != nil {
-		t.Reason = printable(err.Error())
+		t.Reason = spelling.Printable(err.Error())
 		return []To{t}
 	}
 	if len(addrs) == 0 {

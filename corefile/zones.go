@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/miekg/dns"
+
+	"github.com/dnsloop/dnsloop/spelling"
 )
 
 // zoneSet holds zones, fully qualified and in lower case.
@@ -93,7 +95,7 @@ func (f *File) findZones() error {
 		}
 		for j, s := range b.Forwards {
 			if len(s.Zones) == 0 {
-				f.Problems = append(f.Problems, Problem{s.Pos, printable(s.Plugin + " never gets a name: " + f.whyNot(i, j))})
+				f.Problems = append(f.Problems, Problem{s.Pos, spelling.Printable(s.Plugin + " never gets a name: " + f.whyNot(i, j))})
 			}
 		}
 	}

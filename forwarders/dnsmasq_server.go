@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/dnsloop/dnsloop/spelling"
 )
 
 // server is a server line's upstream for one zone.
@@ -100,35 +102,5 @@ func (d *dnsmasq) revServer(v place) error {
 	if err != nil || bits < 1 || bits > addr.BitLen() {
 		return errorf(v.Pos, "rev-server: expected a prefix length from 1 to %d, got %q", addr.BitLen(), length)
 	}
-	return d.add(v.Pos, reverseZones(addr, bits), strings.TrimSpace(to))
-}
-
-// reverseZones are the zones of a prefix (RFC 1035 section 3.5, RFC 3596 section
-// 2.5): one where it ends at a label, else one for each value of its last label.
-func reverseZones(addr netip.Addr, bits int) []string {
-	perLabel, base, suffix := 8, 10, "in-addr.arpa."
-	if addr.Is6() {
-		perLabel, base, suffix = 4, 16, "ip6.arpa."
-	}
-	prefix := netip.PrefixFrom(addr, bits).Masked().Addr().AsSlice()
-	label := func(i int) uint64 {
-		if perLabel == 8 {
-			return uint64(prefix[i])
-		}
-		return uint64(prefix[i/2] >> (4 - i%2*4) & 0xf)
-	}
-	n := (bits + perLabel - 1) / perLabel
-	var zones []string
-	for k := range 1 << (n*perLabel - bits) {
-		zone := suffix
-		for i := range n {
-			value := label(i)
-			if i == n-1 {
-				value += uint64(k)
-			}
-			zone = strconv.FormatUint(value, base) + "." + zone
-		}
-		zones = append(zones, zone)
-	}
-	return zones
+	return d.add(v.Pos, spelling.Reverse(netip.PrefixFrom(addr, bits)), strings.TrimSpace(to))
 }

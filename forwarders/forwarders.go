@@ -15,9 +15,10 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/miekg/dns"
+
+	"github.com/dnsloop/dnsloop/spelling"
 )
 
 // Format is whose configuration a file is.
@@ -50,7 +51,7 @@ type Error struct {
 	Msg string
 }
 
-func (e *Error) Error() string { return printable(e.Pos.String() + ": " + e.Msg) }
+func (e *Error) Error() string { return spelling.Printable(e.Pos.String() + ": " + e.Msg) }
 
 func errorf(at Pos, format string, args ...any) error {
 	return &Error{at, fmt.Sprintf(format, args...)}
@@ -197,7 +198,7 @@ type reader struct {
 }
 
 func (r *reader) problem(at Pos, format string, args ...any) {
-	r.config.Problems = append(r.config.Problems, Problem{Pos: at, Reason: printable(fmt.Sprintf(format, args...))})
+	r.config.Problems = append(r.config.Problems, Problem{Pos: at, Reason: spelling.Printable(fmt.Sprintf(format, args...))})
 }
 
 // unseen is a problem behind which upstreams may hide.
@@ -229,20 +230,8 @@ func zoneOf(s string) (string, bool) {
 	if _, ok := dns.IsDomainName(s); !ok || s == "" || strings.ContainsAny(s, " \t\\\"") {
 		return "", false
 	}
-	zone := lower(dns.Fqdn(s))
+	zone := spelling.Lower(dns.Fqdn(s))
 	return zone, len(zone)+1 <= 255-2*20
-}
-
-// lower folds the case of ASCII letters alone, as names do (RFC 4343): their
-// other octets are no text, and stay.
-func lower(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-	return string(b)
 }
 
 // addrOf reads an address. The zone of a link-local one stays, IPv4-mapped
@@ -278,23 +267,4 @@ func isHost(s string) bool {
 	}
 	labels := strings.Split(strings.TrimSuffix(s, "."), ".")
 	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
-}
-
-// maxMessage is how long a message may be, in characters.
-const maxMessage = 500
-
-// printable is s without what a terminal could choke on, and not too long.
-func printable(s string) string {
-	var b strings.Builder
-	n := 0
-	for _, r := range s {
-		if n++; n > maxMessage {
-			return b.String() + "…"
-		}
-		if !unicode.IsPrint(r) {
-			r = unicode.ReplacementChar
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/dnsloop/dnsloop/spelling"
 )
 
 // Default ports: RFC 1035 section 4.2, RFC 7858 section 3.1, RFC 8484.
@@ -130,7 +132,7 @@ func ParseListen(s string) ([]Listener, error) {
 // ParseZone reads a zone's name. It leaves room for the two labels that a
 // probe puts in front (RFC 1035 section 2.3.4: a name has at most 255 octets).
 func ParseZone(s string) (string, error) {
-	zone := strings.ToLower(dns.Fqdn(s)) // which is longer where s is no text
+	zone := spelling.Lower(dns.Fqdn(s))
 	if _, ok := dns.IsDomainName(zone); !ok || s == "" || strings.ContainsAny(s, "/ \t\\\"") {
 		return "", fmt.Errorf("--zone %q: expected a domain name such as example.org", s)
 	}

@@ -98,13 +98,13 @@ func TestParseZone(t *testing.T) {
 	long := strings.Repeat("a123456789.", 19)
 	for in, want := range map[string]string{
 		".": ".", "example.org": "example.org.", "Example.ORG.": "example.org.", "8.b.d.0.1.0.0.2.ip6.arpa": "8.b.d.0.1.0.0.2.ip6.arpa.",
-		"_tcp.example": "_tcp.example.", long: long,
+		"_tcp.example": "_tcp.example.", long: long, strings.Repeat("\xb5", 60): strings.Repeat("\xb5", 60) + ".",
 	} {
 		if got, err := ParseZone(in); err != nil || got != want {
 			t.Errorf("%s: %q, %v; want %q", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "a..b", ".example", "10.0.0.0/8", "a b", strings.Repeat("a", 64), strings.Repeat("\xb5", 30), "bcdefgh." + long} {
+	for _, in := range []string{"", "a..b", ".example", "10.0.0.0/8", "a b", strings.Repeat("a", 64), "bcdefgh." + long} {
 		if got, err := ParseZone(in); err == nil {
 			t.Errorf("%q: %q, want an error", in, got)
 		}
