@@ -43,7 +43,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return spelling.Printable(e.Pos.String() + ": " + e.Msg + " (CoreDNS would not start)")
+	return Pos{spelling.Printable(e.File), e.Line}.String() + ": " + spelling.Printable(e.Msg) + " (CoreDNS would not start)"
 }
 
 // ErrLimit says that a file is refused for its size, or for that of what it

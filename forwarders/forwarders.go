@@ -51,7 +51,9 @@ type Error struct {
 	Msg string
 }
 
-func (e *Error) Error() string { return spelling.Printable(e.Pos.String() + ": " + e.Msg) }
+func (e *Error) Error() string {
+	return Pos{spelling.Printable(e.File), e.Line}.String() + ": " + spelling.Printable(e.Msg)
+}
 
 func errorf(at Pos, format string, args ...any) error {
 	return &Error{at, fmt.Sprintf(format, args...)}
