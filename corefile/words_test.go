@@ -40,7 +40,7 @@ func FuzzWords(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		if strings.ContainsAny(line, "\n") || strings.HasPrefix(line, "\ufeff") {
-			t.Skip() // one line, and not a file's first
+			return // one line, and not a file's first
 		}
 		words := Words(line)
 		var got, want []string
